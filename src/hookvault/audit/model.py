@@ -1,0 +1,46 @@
+"""Who did what, to what, with which outcome."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+from uuid import UUID
+
+Outcome = Literal["success", "denied", "failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Who asks. `kind` is `api_key`, `admin`, `cli`, `python` (in-process) or `system`."""
+
+    kind: str
+    id: str
+    ip: str | None = None
+    request_id: str | None = None
+
+    @property
+    def label(self) -> str:
+        """How created_by and updated_by name it."""
+        return f"{self.kind}:{self.id}"
+
+
+IN_PROCESS = Actor("python", "in-process")
+SYSTEM = Actor("system", "hookvault")
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEvent:
+    """One row of audit_events. `detail` names fields and hints, never values of secrets."""
+
+    id: UUID
+    tenant_id: str
+    at: datetime
+    actor_type: str
+    actor_id: str
+    action: str
+    target_type: str
+    target_id: str
+    outcome: Outcome
+    detail: Mapping[str, Any]
+    ip: str | None
+    request_id: str | None

@@ -1,0 +1,149 @@
+"""All settings, read once from the environment into one frozen object. docs/settings.md is tested against this file."""
+
+import ipaddress
+import re
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from hookvault.errors import SetupError
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+KEY_ADVICE = "make one with: hookvault keys generate"
+_KEY = re.compile(r"[0-9a-fA-F]{64}\Z")
+
+
+def check_key(text: str) -> str:
+    """The 64 hex characters of an ENCRYPTION_KEY.
+
+    Raises:
+        ValueError: with what is wrong and how to make a right one; never with the key.
+    """
+    if not _KEY.match(text):
+        raise ValueError(f"must be exactly 64 hexadecimal characters, not {len(text)} characters of another kind; {KEY_ADVICE}")
+    if len(set(text.lower())) < 4:
+        raise ValueError(f"is made of hardly more than one digit and protects nothing; {KEY_ADVICE}")
+    return text.lower()
+
+
+class Settings(BaseSettings):
+    """The service's settings. Each field's description is the sentence shown in docs/settings.md."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True, hide_input_in_errors=True)
+
+    app_env: Literal["development", "production"] = Field(
+        "development", description="`production` refuses weak settings, listing all of them at once."
+    )
+    database_url: SecretStr | None = Field(
+        None, description="Any PostgreSQL 15 or newer. Without it an embedded Postgres runs in the data directory."
+    )
+    encryption_key: SecretStr | None = Field(
+        None, description="64 hexadecimal characters. Required in production; in development made once, mode 0600."
+    )
+    encryption_key_next: SecretStr | None = Field(None, description="The coming key while keys are rotated.")
+    encryption_key_previous: SecretStr | None = Field(None, description="The former key until it is retired.")
+    session_secret: SecretStr | None = Field(
+        None, description="Signs sessions, 32 characters or more. Required in production; in development made once."
+    )
+    app_url: str = Field("http://127.0.0.1:3000", description="The public address; links use it, never the Host header.")
+    host: str = Field("127.0.0.1", description="The address to listen on.")
+    port: int = Field(3000, ge=1, le=65535, description="The port to listen on.")
+    trusted_proxies: Annotated[tuple[Network, ...], NoDecode] = Field(
+        (), description="Networks (CIDR, comma separated) whose X-Forwarded-For is believed."
+    )
+    admin_email: str | None = Field(None, description="The first platform admin, used only while there is none.")
+    admin_password: SecretStr | None = Field(
+        None, description="That admin's password, 12 characters or more; in development made and printed once."
+    )
+    hookvault_data_dir: Path = Field(
+        Path(".hookvault"), description="Embedded database, development keys and exports."
+    )
+    webhook_allow_http: bool | None = Field(
+        None, description="Whether plain http targets may be called; by default only in development."
+    )
+    webhook_allowed_networks: Annotated[tuple[Network, ...] | None, NoDecode] = Field(
+        None,
+        description="Private networks (CIDR, comma separated) that may be called; by default loopback in development, "
+        "none in production. Link-local, metadata and multicast addresses never may.",
+    )
+    webhook_timeout_s: float = Field(30.0, gt=0, le=120, description="Seconds for one call, the body included.")
+    webhook_max_response_bytes: int = Field(65536, ge=0, le=16_777_216, description="Bytes of a response that are kept.")
+    webhook_max_payload_bytes: int = Field(1_048_576, ge=2, le=16_777_216, description="Bytes that a payload may have.")
+    webhook_concurrency: int = Field(256, ge=1, le=10_000, description="Calls in flight at once in one process.")
+    analytics_retention_days: int = Field(90, ge=1, le=3650, description="Days after which recorded calls are dropped.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="The least level that is logged.")
+
+    @field_validator("trusted_proxies", "webhook_allowed_networks", mode="before")
+    @classmethod
+    def _networks(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        return tuple(ipaddress.ip_network(part.strip()) for part in value.split(",") if part.strip())
+
+    @field_validator("encryption_key", "encryption_key_next", "encryption_key_previous")
+    @classmethod
+    def _key(cls, value: SecretStr | None) -> SecretStr | None:
+        return None if value is None else SecretStr(check_key(value.get_secret_value().strip()))
+
+    @property
+    def production(self) -> bool:
+        """Whether weak settings are refused and nothing is generated."""
+        return self.app_env == "production"
+
+    @property
+    def allow_http(self) -> bool:
+        """Whether plain http targets may be called."""
+        return not self.production if self.webhook_allow_http is None else self.webhook_allow_http
+
+    @property
+    def allowed_networks(self) -> tuple[Network, ...]:
+        """The private networks that may be called."""
+        if self.webhook_allowed_networks is not None:
+            return self.webhook_allowed_networks
+        loopback = (ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1/128"))
+        return () if self.production else loopback
+
+
+def load_settings() -> Settings:
+    """The settings of this process's environment.
+
+    Raises:
+        SetupError: listing every wrong setting at once, each with its name and what to do, without any value.
+    """
+    try:
+        settings = Settings()
+    except ValidationError as error:
+        raise SetupError(_listed([_fault(item) for item in error.errors(include_input=False)])) from None
+    faults = _production_faults(settings) if settings.production else []
+    if faults:
+        raise SetupError(_listed(faults))
+    return settings
+
+
+def _fault(item: object) -> str:
+    fields = dict(item)  # type: ignore[call-overload]
+    name = str(fields["loc"][0]).upper() if fields["loc"] else "settings"
+    return f"{name}: {str(fields['msg']).removeprefix('Value error, ')}"
+
+
+def _listed(faults: list[str]) -> str:
+    if len(faults) == 1:
+        return faults[0]
+    return f"{len(faults)} settings are not usable." + "".join(f"\n  {fault}" for fault in faults)
+
+
+def _production_faults(settings: Settings) -> list[str]:
+    faults = []
+    if settings.encryption_key is None:
+        faults.append(f"ENCRYPTION_KEY: required in production; {KEY_ADVICE}")
+    secret = settings.session_secret
+    if secret is None or len(secret.get_secret_value()) < 32:
+        faults.append("SESSION_SECRET: required in production, 32 characters or more; make one with: hookvault keys generate")
+    elif settings.encryption_key and secret.get_secret_value().lower() == settings.encryption_key.get_secret_value():
+        faults.append("SESSION_SECRET: must not be the ENCRYPTION_KEY")
+    password = settings.admin_password
+    if password is not None and len(password.get_secret_value()) < 12:
+        faults.append("ADMIN_PASSWORD: must have 12 characters or more")
+    return faults

@@ -1,0 +1,121 @@
+"""Tenants: make, read, change, suspend, delete."""
+
+import re
+import secrets
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from hookvault.audit import store as audit
+from hookvault.audit.model import IN_PROCESS, Actor
+from hookvault.clock import now
+from hookvault.db.pool import Database
+from hookvault.errors import InvalidError, PreconditionError
+from hookvault.ids import NAME_PATTERN, is_name
+from hookvault.paging import Page
+from hookvault.tenants import store
+from hookvault.tenants.model import Tenant
+from hookvault.vault.service import Vault
+
+_NAME_LENGTH = 200
+
+
+class TenantService:
+    """The questions and commands on tenants, asked alike by the API, the CLI and Python."""
+
+    def __init__(self, database: Database, vault: Vault) -> None:
+        self._database = database
+        self._vault = vault
+
+    async def create_tenant(
+        self, name: str, *, tenant_id: str | None = None, slug: str | None = None, actor: Actor = IN_PROCESS
+    ) -> Tenant:
+        """Makes a tenant with its own data key. The id defaults to the slug, and both to a form of the name.
+
+        Raises:
+            InvalidError: a name, id or slug that is not acceptable.
+            ConflictError: code `tenant_exists`, when the id or slug is taken.
+        """
+        _check_display_name(name)
+        base = tenant_id or slug or _derived(name)
+        moment = now()
+        tenant = Tenant(tenant_id or base, slug or base, name.strip(), "active", 1, moment, moment)
+        _check_name("id", tenant.id)
+        _check_name("slug", tenant.slug)
+        async with self._database.system() as tx:
+            await store.insert(tx, tenant)
+            await self._vault.add_key(tx, tenant.id)
+            await audit.record(tx, actor, "tenant.created", ("tenant", tenant.id), tenant_id=tenant.id)
+        return tenant
+
+    async def get_tenant(self, tenant_id: str) -> Tenant:
+        """A tenant. Raises NotFoundError, code `tenant_not_found`."""
+        async with self._database.tenant(tenant_id) as tx:
+            return await store.get(tx, tenant_id)
+
+    async def list_tenants(self, *, limit: int = 50, cursor: str | None = None) -> Page[Tenant]:
+        """A page of all tenants, by id. Raises InvalidError, code `invalid_cursor`."""
+        async with self._database.system() as tx:
+            return await store.list_page(tx, limit=limit, cursor=cursor)
+
+    async def update_tenant(
+        self,
+        tenant_id: str,
+        changes: Mapping[str, Any],
+        *,
+        if_version: int | None = None,
+        actor: Actor = IN_PROCESS,
+    ) -> Tenant:
+        """Changes any of name, slug and status.
+
+        Raises:
+            NotFoundError: code `tenant_not_found`.
+            ConflictError: code `tenant_exists`, when the slug is taken.
+            PreconditionError: the tenant is no longer at `if_version`.
+            InvalidError: a field or value that is not acceptable.
+        """
+        _check_changes(changes)
+        async with self._database.tenant(tenant_id) as tx:
+            old = await store.get(tx, tenant_id, lock=True)
+            if if_version is not None and if_version != old.version:
+                raise PreconditionError(f"The tenant was changed since version {if_version}; it is at {old.version} now.")
+            tenant = replace(old, **changes, version=old.version + 1, updated_at=now())
+            await store.update(tx, tenant)
+            await audit.record(
+                tx, actor, "tenant.updated", ("tenant", tenant_id), detail={"changed": sorted(changes)}
+            )
+        return tenant
+
+    async def delete_tenant(self, tenant_id: str, *, actor: Actor = IN_PROCESS) -> None:
+        """Deletes a tenant with its secrets and data keys. Its calls and audit events stay readable. Idempotent."""
+        async with self._database.system() as tx:
+            if await store.delete(tx, tenant_id):
+                await self._vault.delete_keys(tx, tenant_id)
+                await audit.record(tx, actor, "tenant.deleted", ("tenant", tenant_id), tenant_id=tenant_id)
+
+
+def _derived(name: str) -> str:
+    words = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:48]
+    return f"{words or 'tenant'}-{secrets.token_hex(3)}"
+
+
+def _check_changes(changes: Mapping[str, Any]) -> None:
+    unknown = set(changes) - {"name", "slug", "status"}
+    if unknown:
+        raise InvalidError(f"A tenant has no field {sorted(unknown)[0]} to change.")
+    if "name" in changes:
+        _check_display_name(changes["name"])
+    if "slug" in changes:
+        _check_name("slug", changes["slug"])
+    if changes.get("status", "active") not in ("active", "suspended"):
+        raise InvalidError("A tenant's status is active or suspended.")
+
+
+def _check_display_name(name: str) -> None:
+    if not name.strip() or len(name) > _NAME_LENGTH or not name.isprintable():
+        raise InvalidError(f"A tenant's name is 1 to {_NAME_LENGTH} printable characters.")
+
+
+def _check_name(field: str, value: str) -> None:
+    if not is_name(value):
+        raise InvalidError(f"A tenant's {field} must match {NAME_PATTERN}.")

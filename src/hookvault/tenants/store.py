@@ -1,0 +1,69 @@
+"""All SQL on tenants."""
+
+import asyncpg
+
+from hookvault.db.pool import SystemTx, TenantTx, Tx
+from hookvault.errors import ConflictError, NotFoundError
+from hookvault.paging import Page, cut, decode_cursor, encode_cursor
+from hookvault.tenants.model import Tenant
+
+_CURSOR = "tenants"
+
+_INSERT = """
+INSERT INTO tenants (id, slug, name, status, version, created_at, updated_at) VALUES ($1, $2, $3, $4, $5, $6, $7)
+"""
+
+_GET = "SELECT id, slug, name, status, version, created_at, updated_at FROM tenants WHERE id = $1"
+
+_LIST = """
+SELECT id, slug, name, status, version, created_at, updated_at
+FROM tenants WHERE $1::text IS NULL OR id > $1 ORDER BY id LIMIT $2
+"""
+
+_UPDATE = "UPDATE tenants SET slug = $2, name = $3, status = $4, version = $5, updated_at = $6 WHERE id = $1"
+
+_DELETE = "DELETE FROM tenants WHERE id = $1"
+
+
+async def insert(tx: SystemTx, tenant: Tenant) -> None:
+    """Stores a new tenant. Raises ConflictError, code `tenant_exists`, when its id or slug is taken."""
+    values = (tenant.status, tenant.version, tenant.created_at, tenant.updated_at)
+    try:
+        await tx.execute(_INSERT, tenant.id, tenant.slug, tenant.name, *values)
+    except asyncpg.UniqueViolationError as error:
+        raise _taken(error, tenant) from None
+
+
+async def get(tx: Tx, tenant_id: str, *, lock: bool = False) -> Tenant:
+    """A tenant. Raises NotFoundError, code `tenant_not_found`."""
+    row = await tx.fetchrow(_GET + (" FOR UPDATE" if lock else ""), tenant_id)
+    if row is None:
+        raise NotFoundError(f"There is no tenant {tenant_id}.", code="tenant_not_found")
+    return Tenant(**row)
+
+
+async def list_page(tx: SystemTx, *, limit: int, cursor: str | None) -> Page[Tenant]:
+    """A page of all tenants in the order of their ids. Raises InvalidError for a foreign cursor."""
+    after = decode_cursor(_CURSOR, cursor, 1)[0] if cursor else None
+    rows = await tx.fetch(_LIST, after, limit + 1)
+    return cut([Tenant(**row) for row in rows], limit, lambda tenant: encode_cursor(_CURSOR, tenant.id))
+
+
+async def update(tx: TenantTx, tenant: Tenant) -> None:
+    """Stores a tenant's changed fields. Raises ConflictError, code `tenant_exists`, when the slug is taken."""
+    try:
+        await tx.execute(
+            _UPDATE, tenant.id, tenant.slug, tenant.name, tenant.status, tenant.version, tenant.updated_at
+        )
+    except asyncpg.UniqueViolationError as error:
+        raise _taken(error, tenant) from None
+
+
+async def delete(tx: SystemTx, tenant_id: str) -> bool:
+    """Deletes a tenant with its integrations, webhooks and API keys; whether there was one."""
+    return await tx.execute(_DELETE, tenant_id) > 0
+
+
+def _taken(error: asyncpg.UniqueViolationError, tenant: Tenant) -> ConflictError:
+    field, value = ("slug", tenant.slug) if error.constraint_name == "tenants_slug_key" else ("id", tenant.id)
+    return ConflictError(f"There is already a tenant with the {field} {value}.", code="tenant_exists")

@@ -1,0 +1,100 @@
+"""All SQL on data_keys and key_history."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from hookvault.clock import now
+from hookvault.db.pool import SystemTx, Tx
+
+_INSERT_KEY = """
+INSERT INTO data_keys (tenant_id, version, wrapped, key_fingerprint, created_at) VALUES ($1, $2, $3, $4, $5)
+"""
+
+_ACTIVE_KEY = "SELECT version, wrapped, key_fingerprint FROM data_keys WHERE tenant_id = $1 AND state = 'active'"
+
+_KEY_AT = """
+SELECT version, wrapped, key_fingerprint FROM data_keys WHERE tenant_id = $1 AND version = $2 AND state <> 'destroyed'
+"""
+
+# A version is never used twice, also when a tenant's earlier keys were destroyed.
+_LAST_VERSION = "SELECT coalesce(max(version), 0) FROM data_keys WHERE tenant_id = $1"
+
+_DELETE_KEYS = "DELETE FROM data_keys WHERE tenant_id = $1"
+
+_ACTIVE_FINGERPRINT = "SELECT fingerprint FROM key_history WHERE state = 'active'"
+
+# Two processes may start on an empty database at once: the first one's key wins and the other then compares.
+_FIRST_FINGERPRINT = """
+INSERT INTO key_history (fingerprint, state, first_seen_at, activated_at) VALUES ($1, 'active', $2, $2) ON CONFLICT DO NOTHING
+"""
+
+_HISTORY = "SELECT fingerprint, state, first_seen_at, activated_at FROM key_history ORDER BY first_seen_at"
+
+_USAGE = "SELECT key_fingerprint, count(*) AS data_keys FROM data_keys WHERE state <> 'destroyed' GROUP BY 1"
+
+
+@dataclass(frozen=True, slots=True)
+class WrappedKey:
+    """A tenant's data key as stored: wrapped under the master key of that fingerprint."""
+
+    version: int
+    wrapped: str
+    key_fingerprint: str
+
+
+@dataclass(frozen=True, slots=True)
+class MasterKeyRecord:
+    """What is known for ever of a master key."""
+
+    fingerprint: str
+    state: str
+    first_seen_at: datetime
+    activated_at: datetime | None
+
+
+async def insert_key(tx: SystemTx, tenant_id: str, key: WrappedKey) -> None:
+    """Stores a tenant's new active data key."""
+    await tx.execute(_INSERT_KEY, tenant_id, key.version, key.wrapped, key.key_fingerprint, now())
+
+
+async def find_active_key(tx: Tx, tenant_id: str) -> WrappedKey | None:
+    """The data key that new secrets of the tenant are sealed under."""
+    row = await tx.fetchrow(_ACTIVE_KEY, tenant_id)
+    return None if row is None else WrappedKey(**row)
+
+
+async def find_key(tx: Tx, tenant_id: str, version: int) -> WrappedKey | None:
+    """A tenant's data key of one version, None when it is unknown or destroyed."""
+    row = await tx.fetchrow(_KEY_AT, tenant_id, version)
+    return None if row is None else WrappedKey(**row)
+
+
+async def last_version(tx: SystemTx, tenant_id: str) -> int:
+    """The highest version of a tenant's data keys so far; 0 when it never had one."""
+    return int(await tx.fetchval(_LAST_VERSION, tenant_id))
+
+
+async def delete_keys(tx: SystemTx, tenant_id: str) -> None:
+    """Deletes a tenant's data keys, with the tenant."""
+    await tx.execute(_DELETE_KEYS, tenant_id)
+
+
+async def active_fingerprint(tx: SystemTx) -> str | None:
+    """The fingerprint of the master key that this database is sealed under; None on a new database."""
+    found: str | None = await tx.fetchval(_ACTIVE_FINGERPRINT)
+    return found
+
+
+async def claim_fingerprint(tx: SystemTx, fingerprint: str) -> None:
+    """Makes this key the database's, unless it has one already."""
+    await tx.execute(_FIRST_FINGERPRINT, fingerprint, now())
+
+
+async def list_master_keys(tx: SystemTx) -> list[MasterKeyRecord]:
+    """Every master key that this database has known, oldest first."""
+    return [MasterKeyRecord(**row) for row in await tx.fetch(_HISTORY)]
+
+
+async def count_data_keys(tx: SystemTx) -> dict[str, int]:
+    """The number of data keys wrapped under each master key, by its fingerprint."""
+    return {row["key_fingerprint"]: row["data_keys"] for row in await tx.fetch(_USAGE)}
