@@ -17,6 +17,7 @@ import idna
 from hookvault.outbound.errors import AddressBlockedError, InvalidURLError
 
 MAX_URL = 2048
+HTTP_REFUSED = "http:// is not allowed here: use https://, or set WEBHOOK_ALLOW_HTTP=true"
 ADVICE = "add its network to WEBHOOK_ALLOWED_NETWORKS if that is meant"
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -276,7 +277,7 @@ def _checked_scheme(scheme: str, policy: AddressPolicy) -> int:
             "only https:// URLs can be called" + (" (and http://)" if policy.allow_http else "")
         )
     if scheme == "http" and not policy.allow_http:
-        raise InvalidURLError("http:// is not allowed here: use https://, or set WEBHOOK_ALLOW_HTTP=true")
+        raise InvalidURLError(HTTP_REFUSED)
     return _DEFAULT_PORTS[scheme]
 
 

@@ -1,8 +1,8 @@
 """Names to addresses, without ever holding up the event loop.
 
 The platform's own resolver is asked, since it knows the hosts file, containers' names and search domains. It
-blocks and can't be interrupted, so each look-up has a thread of its own: a bounded number of them, and daemons, so
-that one that hangs neither delays other names nor the end of the process.
+blocks and can't be interrupted, so each look-up has a thread of its own: a bounded number, and daemons, so that
+one that hangs neither delays other names nor the end of the process.
 """
 
 import asyncio

@@ -1,0 +1,184 @@
+"""What happened: the questions on recorded calls."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from hookvault.analytics import store
+from hookvault.analytics.model import CallFilter, Summary, WebhookCall
+from hookvault.audit import store as audit
+from hookvault.clock import now
+from hookvault.db.pool import Database, TenantTx
+from hookvault.errors import InvalidError, NotFoundError
+from hookvault.ids import id_time, new_id
+from hookvault.paging import Page
+from hookvault.webhooks import store as webhooks
+
+DEFAULT_RANGE = timedelta(days=30)
+_STATUS = re.compile(r"success|failed|[1-5]xx|[1-5][0-9]{2}")
+_LONGEST_RANGE = timedelta(days=3660)
+
+
+@dataclass(frozen=True, slots=True)
+class OutsideCall:
+    """A call made outside Hookvault, to be kept with the others. `response_time` is in ms; JSON values as Python has them."""
+
+    webhook_id: UUID
+    success: bool
+    response_time: int
+    status_code: int | None = None
+    request_payload: Any = None
+    response_body: Any = None
+    error_code: str | None = None
+    error_message: str | None = None
+    triggered_by: str | None = None
+    metadata: Any = None
+
+
+class AnalyticsService:
+    """The questions on recorded calls, asked alike by the API and Python. They stay answerable after a deletion."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def create_webhook_analytics(self, tenant_id: str, call: OutsideCall) -> WebhookCall:
+        """Keeps a call that was made outside Hookvault (its webhook's counters: `increment_webhook_stats`).
+
+        Raises:
+            NotFoundError: code `webhook_not_found`.
+        """
+        identifier = new_id()
+        async with self._database.tenant(tenant_id) as tx:
+            webhook, _ = await webhooks.get(tx, call.webhook_id)
+        fields = {name: getattr(call, name) for name in OutsideCall.__slots__}
+        kept = WebhookCall(
+            **fields,
+            id=identifier,
+            tenant_id=tenant_id,
+            workflow_name=webhook.workflow_name,
+            timestamp=id_time(identifier),
+            request_headers=None,
+            delivery_id=None,
+            attempt=1,
+            retry_of=None,
+            altered=False,
+        )
+        async with self._database.system() as system:
+            await store.insert_call(system, kept)
+        return kept
+
+    async def get_webhook_analytics(self, tenant_id: str, webhook_id: UUID, limit: int = 100) -> Sequence[WebhookCall]:
+        """The last calls of a webhook, newest first. Raises NotFoundError, code `webhook_not_found`."""
+        return (await self.list_webhook_calls(tenant_id, webhook_id, limit=limit)).items
+
+    async def get_webhook_analytics_by_tenant(
+        self, tenant_id: str, start: datetime | None = None, end: datetime | None = None, *, limit: int = 1000
+    ) -> Sequence[WebhookCall]:
+        """A tenant's calls of a period, newest first; end exclusive, the last 30 days by default.
+
+        Raises:
+            NotFoundError: code `tenant_not_found`.
+            InvalidError: code `invalid_range`.
+        """
+        return (await self.list_tenant_calls(tenant_id, CallFilter(start, end), limit=limit)).items
+
+    async def get_webhook_analytics_summary(
+        self,
+        tenant_id: str,
+        start: datetime | None = None,
+        end: datetime | None = None,
+        *,
+        webhook_id: UUID | None = None,
+    ) -> Summary:
+        """A period's figures with exact percentiles, beside the period before. Includes calls of a moment ago.
+
+        Raises:
+            NotFoundError: code `tenant_not_found`.
+            InvalidError: code `invalid_range`.
+        """
+        first, last = checked_range(start, end)
+        async with self._database.tenant(tenant_id) as tx:
+            await _require_history(tx)
+            figures = await store.summarize(tx, first, last, webhook_id)
+            previous = await store.summarize(tx, first - (last - first), first, webhook_id)
+        return Summary(first, last, figures, previous)
+
+    async def delete_old_webhook_analytics(self, days_to_keep: int = 90) -> int:
+        """Drops the days (UTC) that ended more than `days_to_keep` days ago, of all tenants; the number of calls dropped.
+
+        Raises:
+            InvalidError: fewer than 1 day.
+        """
+        if not 1 <= days_to_keep <= 36500:
+            raise InvalidError("At least 1 day of calls is kept.")
+        async with self._database.system() as tx:
+            return await store.drop_days(tx, (datetime.now(UTC) - timedelta(days=days_to_keep)).date())
+
+    async def make_days(self, ahead: int = 7) -> None:
+        """Makes the partitions for today and the days ahead."""
+        today = datetime.now(UTC).date()
+        async with self._database.system() as tx:
+            await store.make_days(tx, [today + timedelta(days=n) for n in range(ahead + 1)])
+
+    async def list_webhook_calls(
+        self, tenant_id: str, webhook_id: UUID, *, limit: int = 100, cursor: str | None = None
+    ) -> Page[WebhookCall]:
+        """A page of a webhook's calls, newest first. Raises NotFoundError, or InvalidError `invalid_cursor`."""
+        async with self._database.tenant(tenant_id) as tx:
+            if not await webhooks.existed(tx, webhook_id):
+                raise webhooks.not_found(str(webhook_id))
+            return await store.list_calls(tx, CallFilter(webhook_id=webhook_id), limit=limit, cursor=cursor)
+
+    async def list_tenant_calls(
+        self, tenant_id: str, which: CallFilter, *, limit: int = 100, cursor: str | None = None
+    ) -> Page[WebhookCall]:
+        """A page of a tenant's calls, newest first; the last 30 days where the filter names no range.
+
+        Raises:
+            NotFoundError: code `tenant_not_found`.
+            InvalidError: codes `invalid_range`, `invalid_cursor`, or an unknown status.
+        """
+        if which.status is not None and not _STATUS.fullmatch(which.status):
+            raise InvalidError("status is success, failed, a class such as 5xx, or a code such as 404.")
+        first, last = checked_range(which.start, which.end)
+        async with self._database.tenant(tenant_id) as tx:
+            await _require_history(tx)
+            return await store.list_calls(tx, replace(which, start=first, end=last), limit=limit, cursor=cursor)
+
+    async def get_call(self, tenant_id: str, call_id: UUID) -> WebhookCall:
+        """One recorded call. Raises NotFoundError, code `call_not_found`."""
+        async with self._database.tenant(tenant_id) as tx:
+            call = await store.find_call(tx, call_id)
+        if call is None:
+            raise NotFoundError(f"This tenant has no call {call_id}.", code="call_not_found")
+        return call
+
+
+def checked_range(start: datetime | None, end: datetime | None) -> tuple[datetime, datetime]:
+    """A half-open range: the end is now by default (calls of this very moment included), the start 30 days before it.
+
+    Raises:
+        InvalidError: code `invalid_range`, when it ends before it starts or is longer than ten years.
+    """
+    try:
+        last = _aware(end) if end else now() + timedelta(seconds=1)
+        first = _aware(start) if start else last - DEFAULT_RANGE
+        if first >= last or last - first > _LONGEST_RANGE:
+            raise ValueError
+        _ = first - (last - first)  # the period before must exist too
+    except (OverflowError, ValueError):
+        raise InvalidError("The range must start before it ends, and span ten years or less.", code="invalid_range") from None
+    return first, last
+
+
+def _aware(moment: datetime) -> datetime:
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+async def _require_history(tx: TenantTx) -> None:
+    """Refuses a tenant that never was. A deleted one's calls stay readable, and its audit events tell that it was."""
+    if not await audit.has_events(tx):
+        raise NotFoundError(f"There is no tenant {tx.tenant_id}.", code="tenant_not_found")

@@ -1,0 +1,132 @@
+"""All SQL that reads recorded calls, and the days they are kept in."""
+
+from collections.abc import Sequence
+from datetime import date, datetime
+from typing import Any
+from uuid import UUID
+
+from hookvault.analytics.model import CallFilter, Figures, WebhookCall
+from hookvault.clock import iso
+from hookvault.db.pool import SystemTx, TenantTx
+from hookvault.ids import id_time
+from hookvault.paging import Page, cut, encode_cursor, time_id_cursor
+
+_CURSOR = "calls"
+
+_SELECT = """
+SELECT a.id, a.tenant_id, a.webhook_id, w.workflow_name, a."timestamp", a.request_payload, a.request_headers, a.status_code,
+    a.response_body, a.response_time, a.success, a.error_code, a.error_message, a.triggered_by, a.metadata, a.delivery_id,
+    a.attempt, a.retry_of, a.altered
+FROM webhook_analytics a LEFT JOIN n8n_webhooks w ON w.tenant_id = a.tenant_id AND w.id = a.webhook_id
+WHERE a.tenant_id = $1
+"""
+
+_NEWEST_FIRST = ' ORDER BY a."timestamp" DESC, a.id DESC LIMIT '
+
+_SUMMARY = """
+SELECT count(*) AS total, count(*) FILTER (WHERE success) AS successful, avg(response_time)::float8 AS average,
+    percentile_cont(ARRAY[0.5, 0.95, 0.99]) WITHIN GROUP (ORDER BY response_time) AS percentiles
+FROM webhook_analytics
+WHERE tenant_id = $1 AND "timestamp" >= $2 AND "timestamp" < $3 AND ($4::uuid IS NULL OR webhook_id = $4)
+"""
+
+_INSERT = """
+INSERT INTO webhook_analytics (tenant_id, id, webhook_id, "timestamp", request_payload, status_code, response_body,
+    response_time, success, error_code, error_message, triggered_by, metadata)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+"""
+
+_MAKE_DAY = "SELECT hookvault_make_day($1)"
+
+_DROP_DAYS = "SELECT hookvault_drop_days($1)"
+
+
+async def list_calls(
+    tx: TenantTx, which: CallFilter, *, limit: int, cursor: str | None = None
+) -> Page[WebhookCall]:
+    """A page of calls, newest first. Raises InvalidError for a foreign cursor."""
+    conditions, values = _conditions(which)
+    after = time_id_cursor(_CURSOR, cursor)
+    if after is not None:
+        values += after
+        conditions.append(f'(a."timestamp", a.id) < (${len(values)}, ${len(values) + 1})')  # numbered from $2
+    statement = "".join([_SELECT, *[f" AND {condition}" for condition in conditions], _NEWEST_FIRST, str(limit + 1)])
+    rows = await tx.fetch(statement, tx.tenant_id, *values)
+    return cut([WebhookCall(**row) for row in rows], limit, _cursor_of)
+
+
+async def find_call(tx: TenantTx, call_id: UUID) -> WebhookCall | None:
+    """One call by its id, which names its day too; None when there is none."""
+    row = await tx.fetchrow(_SELECT + ' AND a."timestamp" = $2 AND a.id = $3', tx.tenant_id, id_time(call_id), call_id)
+    return None if row is None else WebhookCall(**row)
+
+
+async def summarize(tx: TenantTx, start: datetime, end: datetime, webhook_id: UUID | None) -> Figures:
+    """Exact figures of a period, from the calls themselves."""
+    row = await tx.fetchrow(_SUMMARY, tx.tenant_id, start, end, webhook_id)
+    if row is None or row["total"] == 0:
+        return Figures(0, 0, 0, None, None, None, None)
+    p50, p95, p99 = row["percentiles"]
+    failed = row["total"] - row["successful"]
+    return Figures(row["total"], row["successful"], failed, row["average"], p50, p95, p99)
+
+
+async def insert_call(tx: SystemTx, call: WebhookCall) -> None:
+    """Stores a call that was made outside Hookvault."""
+    await tx.execute(
+        _INSERT,
+        call.tenant_id,
+        call.id,
+        call.webhook_id,
+        call.timestamp,
+        call.request_payload,
+        call.status_code,
+        call.response_body,
+        call.response_time,
+        call.success,
+        call.error_code,
+        call.error_message,
+        call.triggered_by,
+        call.metadata,
+    )
+
+
+async def make_days(tx: SystemTx, days: Sequence[date]) -> None:
+    """Makes the partitions of days that are missing."""
+    for day in days:
+        await tx.execute(_MAKE_DAY, day)
+
+
+async def drop_days(tx: SystemTx, before: date) -> int:
+    """Drops all days before one; the number of calls that went with them."""
+    return int(await tx.fetchval(_DROP_DAYS, before))
+
+
+def _conditions(which: CallFilter) -> tuple[list[str], list[Any]]:
+    """The SQL conditions of a filter and their values, numbered from $2."""
+    conditions: list[str] = []
+    values: list[Any] = []
+
+    def add(condition: str, value: Any) -> None:
+        values.append(value)
+        conditions.append(condition.format(f"${len(values) + 1}"))
+
+    if which.start is not None:
+        add('a."timestamp" >= {}', which.start)
+    if which.end is not None:
+        add('a."timestamp" < {}', which.end)
+    if which.webhook_id is not None:
+        add("a.webhook_id = {}", which.webhook_id)
+    if which.triggered_by is not None:
+        add("a.triggered_by = {}", which.triggered_by)
+    if which.status in ("success", "failed"):
+        add("a.success = {}", which.status == "success")
+    elif which.status is not None and which.status.endswith("xx"):
+        add("a.status_code / 100 = {}", int(which.status[0]))
+    elif which.status is not None:
+        add("a.status_code = {}", int(which.status))
+    return conditions, values
+
+
+def _cursor_of(call: WebhookCall) -> str:
+    return encode_cursor(_CURSOR, iso(call.timestamp), str(call.id))

@@ -1,0 +1,71 @@
+"""A tenant's configured integrations, as they are shown: plain fields whole, secrets as a hint."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal
+
+Kind = Literal["whatsapp", "sms", "n8n"]
+KINDS: tuple[Kind, ...] = ("whatsapp", "sms", "n8n")
+
+
+@dataclass(frozen=True, slots=True)
+class SecretInfo:
+    """What is shown of a stored secret: whether it is set, its last four characters where it has 16 or more, its age."""
+
+    set: bool
+    hint: str | None = None
+    updated_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Integration:
+    """One integration of a tenant. `generated` holds what was made in this very call and is shown once."""
+
+    kind: Kind
+    enabled: bool
+    values: Mapping[str, str | None]
+    secrets: Mapping[str, SecretInfo]
+    version: int
+    updated_at: datetime
+    warnings: tuple[Mapping[str, str], ...] = ()
+    generated: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class TenantIntegration:
+    """All integrations of a tenant: one row of tenant_integrations."""
+
+    tenant_id: str
+    whatsapp: Integration | None
+    sms: Integration | None
+    n8n: Integration | None
+    created_at: datetime
+    created_by: str
+    updated_at: datetime
+    updated_by: str
+
+
+@dataclass(slots=True)
+class StoredConfig:
+    """One integration as stored: plain values readable, secrets sealed, and what may be shown of them."""
+
+    enabled: bool
+    values: dict[str, str]
+    hints: dict[str, dict[str, str | None]]
+    version: int
+    updated_at: str
+
+
+@dataclass(slots=True)
+class StoredRow:
+    """A row of tenant_integrations, its integrations by kind. `versions` outlives a removed integration."""
+
+    tenant_id: str
+    configs: dict[Kind, StoredConfig]
+    versions: dict[str, Any]
+    key_version: int
+    created_at: datetime
+    created_by: str
+    updated_at: datetime
+    updated_by: str

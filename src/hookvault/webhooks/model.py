@@ -1,0 +1,145 @@
+"""A tenant's webhooks, the calls made to them, and what a call needs."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal
+from uuid import UUID
+
+from hookvault.vault.secret import Secret
+
+AuthType = Literal["none", "bearer", "header", "basic", "jwt"]
+
+
+@dataclass(frozen=True, slots=True)
+class SecretMark:
+    """What is shown of a webhook's stored secret."""
+
+    set: bool
+    hint: str | None = None
+    updated_at: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """How a webhook is called. None means the service's default."""
+
+    timeout_ms: int | None = None
+    max_retries: int | None = None
+    retry_on_timeout: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Webhook:
+    """One row of n8n_webhooks with its counters; secrets only as marks.
+
+    `new_signing_secret` is set in the answer that made it, and never again.
+    """
+
+    id: UUID
+    tenant_id: str
+    workflow_name: str
+    webhook_url: str
+    description: str
+    is_active: bool
+    auth_type: AuthType
+    auth_config: Mapping[str, Any]
+    auth_token: SecretMark
+    static_headers: Mapping[str, SecretMark]
+    signing_secret: SecretMark
+    policy: Policy
+    config_version: int
+    total_calls: int
+    successful_calls: int
+    failed_calls: int
+    last_called_at: datetime | None
+    created_at: datetime
+    created_by: str
+    updated_at: datetime
+    updated_by: str
+    new_signing_secret: Secret | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredWebhook:
+    """A row of n8n_webhooks as stored: secrets sealed under the tenant's data key of `key_version`."""
+
+    id: UUID
+    tenant_id: str
+    workflow_name: str
+    webhook_url: str
+    description: str
+    is_active: bool
+    auth_type: AuthType
+    auth_config: Mapping[str, Any]
+    auth_token: str | None
+    static_headers: Mapping[str, str]
+    signing_secret: str | None
+    policy: Mapping[str, Any]
+    secret_hints: Mapping[str, Mapping[str, str | None]]
+    key_version: int
+    config_version: int
+    created_at: datetime
+    created_by: str
+    updated_at: datetime
+    updated_by: str
+
+
+@dataclass(frozen=True, slots=True)
+class Counters:
+    """How often a webhook was called, and how that went."""
+
+    total_calls: int = 0
+    successful_calls: int = 0
+    failed_calls: int = 0
+    last_called_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CallRecord:
+    """One HTTP attempt: one row of webhook_analytics. `response_time` is in ms; JSON columns hold JSON text as bytes."""
+
+    tenant_id: str
+    id: UUID
+    webhook_id: UUID
+    timestamp: datetime
+    request_payload: bytes | None
+    request_headers: bytes | None
+    status_code: int | None
+    response_body: bytes | None
+    response_time: int
+    success: bool
+    error_code: str | None = None
+    error_message: str | None = None
+    triggered_by: str | None = None
+    metadata: bytes | None = None
+    delivery_id: UUID | None = None
+    attempt: int = 1
+    retry_of: UUID | None = None
+    altered: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CallRequest:
+    """What a caller wants called. `payload` is the JSON text that is sent, byte for byte; `timeout_ms` the whole budget."""
+
+    payload: bytes
+    triggered_by: str | None = None
+    metadata: Mapping[str, Any] | None = None
+    timeout_ms: int | None = None
+    max_retries: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CallResult:
+    """How a call went, after its last attempt. `response_time` is the whole in ms; `response_body` is JSON text."""
+
+    call_id: UUID
+    success: bool
+    status_code: int | None
+    response_body: bytes | None
+    response_time: int
+    attempts: int
+    error_code: str | None = None
+    error_message: str | None = None
+    retry_after_s: float | None = field(default=None, repr=False)

@@ -1,0 +1,42 @@
+"""How a webhook's secrets and policy are stored."""
+
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+from hookvault.vault.service import Place, TenantCipher
+from hookvault.webhooks.model import Policy, StoredWebhook
+
+POLICY_FIELDS: Mapping[str, str] = {
+    "timeoutMs": "timeout_ms",
+    "maxRetries": "max_retries",
+    "retryOnTimeout": "retry_on_timeout",
+}
+
+
+def place(webhook_id: UUID, field: str) -> Place:
+    """Where a webhook's secret is stored: `auth_token`, `signing_secret` or `static_headers.<name>`."""
+    return Place("n8n_webhooks", str(webhook_id), field)
+
+
+def policy_of(stored: Mapping[str, Any]) -> Policy:
+    """The policy of a webhook from its stored JSON (camelCase)."""
+    return Policy(**{POLICY_FIELDS[name]: value for name, value in stored.items() if name in POLICY_FIELDS})
+
+
+def resealed(webhook: StoredWebhook, old: TenantCipher, new: TenantCipher) -> dict[str, Any]:
+    """A webhook's secret columns, brought from an older data key to the active one."""
+
+    def moved(field: str, sealed: str | None) -> str | None:
+        if sealed is None:
+            return None
+        where = place(webhook.id, field)
+        return new.seal(where, old.open(where, sealed))
+
+    headers = {name: moved(f"static_headers.{name}", value) for name, value in webhook.static_headers.items()}
+    return {
+        "auth_token": moved("auth_token", webhook.auth_token),
+        "signing_secret": moved("signing_secret", webhook.signing_secret),
+        "static_headers": headers,
+        "key_version": new.version,
+    }

@@ -1,0 +1,288 @@
+"""Webhooks: make, read, change, delete, and call."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+from uuid import UUID
+
+from hookvault.audit import store as audit
+from hookvault.audit.model import IN_PROCESS, Actor
+from hookvault.clock import now
+from hookvault.db.pool import Database, TenantTx
+from hookvault.errors import InvalidError, PreconditionError, TooLargeError
+from hookvault.ids import new_id
+from hookvault.integrations import store as integrations
+from hookvault.outbound.guard import AddressPolicy
+from hookvault.paging import Page, cut, decode_cursor, encode_cursor
+from hookvault.settings import Settings
+from hookvault.tenants import store as tenants
+from hookvault.vault.service import Vault
+from hookvault.webhooks import store
+from hookvault.webhooks.call import MAX_BUDGET_MS, MAX_RETRIES, Caller
+from hookvault.webhooks.change import Editing, apply, view, with_signing_secret
+from hookvault.webhooks.edit import check_fields, check_url, fault, kebab_case
+from hookvault.webhooks.endpoint import Endpoints
+from hookvault.webhooks.model import CallRequest, CallResult, Counters, StoredWebhook, Webhook
+from hookvault.webhooks.payload import check_depth, encode_payload
+from hookvault.webhooks.seal import resealed
+from hookvault.webhooks.signing import new_signing_secret
+
+_CURSOR = "webhooks"
+
+
+class WebhookService:
+    """The questions and commands on a tenant's webhooks, asked alike by the API and Python."""
+
+    def __init__(
+        self, database: Database, vault: Vault, caller: Caller, policy: AddressPolicy, settings: Settings
+    ) -> None:
+        self._database = database
+        self._vault = vault
+        self._caller = caller
+        self._policy = policy
+        self._settings = settings
+        self._endpoints = Endpoints(database, vault)
+
+    async def create_n8n_webhook(
+        self, tenant_id: str, workflow_name: str, *, actor: Actor = IN_PROCESS, **fields: Any
+    ) -> Webhook:
+        """Makes a webhook with a generated signing secret, which only this answer holds.
+
+        Args:
+            tenant_id: Whose webhook.
+            workflow_name: Unique within the tenant.
+            actor: Who does it, for the audit log.
+            fields: Any of webhook_url, description, is_active, auth_type, auth_config, auth_token, static_headers, policy.
+                Without webhook_url it is derived from the tenant's n8n base URL.
+
+        Raises:
+            NotFoundError: code `tenant_not_found`.
+            ConflictError: code `webhook_exists`.
+            InvalidError: a field that is not acceptable; `invalid_url`, `address_blocked`, `mask_submitted`.
+        """
+        check_fields({**fields, "workflow_name": workflow_name})
+        moment, secret = now(), new_signing_secret()
+        async with self._database.tenant(tenant_id) as tx:
+            url = await self._url(tx, workflow_name, fields.get("webhook_url"))
+            cipher = await self._vault.active(tx, tenant_id)
+            editing = Editing(cipher, moment, actor.label)
+            webhook = apply(_blank(tenant_id, workflow_name, url, editing), {**fields, "webhook_url": url}, editing)
+            webhook = with_signing_secret(webhook, secret, editing)
+            await store.insert(tx, webhook)
+            detail = {"workflowName": workflow_name}
+            await audit.record(tx, actor, "webhook.created", ("webhook", str(webhook.id)), detail=detail)
+        self._endpoints.forget(tenant_id)
+        return view(webhook, Counters(), signing_secret=secret)
+
+    async def get_n8n_webhook(self, tenant_id: str, webhook_id: UUID) -> Webhook:
+        """A webhook with its counters. Raises NotFoundError, code `webhook_not_found` or `tenant_not_found`."""
+        async with self._database.tenant(tenant_id) as tx:
+            await tenants.get(tx, tenant_id)
+            return view(*await store.get(tx, webhook_id))
+
+    async def get_n8n_webhook_by_name(self, tenant_id: str, workflow_name: str) -> Webhook:
+        """A webhook by its workflow name. Raises NotFoundError, code `webhook_not_found` or `tenant_not_found`."""
+        async with self._database.tenant(tenant_id) as tx:
+            await tenants.get(tx, tenant_id)
+            return view(*await store.get_by_name(tx, workflow_name))
+
+    async def get_n8n_webhooks_by_tenant(self, tenant_id: str) -> Sequence[Webhook]:
+        """All webhooks of a tenant, by workflow name. Raises NotFoundError, code `tenant_not_found`."""
+        return await self._all(tenant_id, active_only=False)
+
+    async def get_active_n8n_webhooks(self, tenant_id: str) -> Sequence[Webhook]:
+        """A tenant's webhooks that are switched on, by workflow name. Raises NotFoundError, `tenant_not_found`."""
+        return await self._all(tenant_id, active_only=True)
+
+    async def list_webhooks(self, tenant_id: str, *, limit: int = 50, cursor: str | None = None) -> Page[Webhook]:
+        """A page of a tenant's webhooks, by workflow name. Raises NotFoundError, or InvalidError `invalid_cursor`."""
+        after = decode_cursor(_CURSOR, cursor, 1)[0] if cursor else None
+        async with self._database.tenant(tenant_id) as tx:
+            await tenants.get(tx, tenant_id)
+            rows = await store.list_page(tx, limit=limit + 1, after=after)
+        found = [view(*row) for row in rows]
+        return cut(found, limit, lambda webhook: encode_cursor(_CURSOR, webhook.workflow_name))
+
+    async def update_n8n_webhook(
+        self,
+        tenant_id: str,
+        webhook_id: UUID,
+        changes: Mapping[str, Any],
+        *,
+        if_version: int | None = None,
+        actor: Actor = IN_PROCESS,
+    ) -> Webhook:
+        """Changes a webhook: an absent field keeps, a value replaces, null clears. It holds for the next call at once.
+
+        Args:
+            tenant_id: Whose webhook.
+            webhook_id: Which.
+            changes: Field names in snake_case, as for `create_n8n_webhook`; `webhook_url` null derives it anew.
+            if_version: The config_version that the change was made for.
+            actor: Who does it, for the audit log.
+
+        Raises:
+            NotFoundError: code `webhook_not_found`.
+            ConflictError: code `webhook_exists`, when a new workflow name is taken.
+            PreconditionError: the webhook is no longer at `if_version`.
+            InvalidError: a field that is not acceptable, or code `secrets_required`.
+        """
+        check_fields(changes)
+        async with self._database.tenant(tenant_id) as tx:
+            webhook, editing = await self._locked(tx, webhook_id, actor, if_version)
+            fields = dict(changes)
+            if "webhook_url" in fields:
+                name = fields.get("workflow_name") or webhook.workflow_name
+                fields["webhook_url"] = await self._url(tx, name, fields["webhook_url"])
+            webhook = apply(webhook, fields, editing)
+            webhook = replace(webhook, config_version=webhook.config_version + 1)
+            await store.update(tx, webhook)
+            detail = {"changed": sorted(changes)}
+            await audit.record(tx, actor, "webhook.updated", ("webhook", str(webhook_id)), detail=detail)
+            _, counters = await store.get(tx, webhook_id)
+        self._endpoints.forget(tenant_id)
+        return view(webhook, counters)
+
+    async def rotate_signing_secret(self, tenant_id: str, webhook_id: UUID, *, actor: Actor = IN_PROCESS) -> Webhook:
+        """Replaces a webhook's signing secret; only this answer holds the new one. Raises NotFoundError."""
+        secret = new_signing_secret()
+        async with self._database.tenant(tenant_id) as tx:
+            webhook, editing = await self._locked(tx, webhook_id, actor, None)
+            webhook = with_signing_secret(webhook, secret, editing)
+            webhook = replace(
+                webhook,
+                config_version=webhook.config_version + 1,
+                updated_at=editing.moment,
+                updated_by=editing.author,
+            )
+            await store.update(tx, webhook)
+            target = ("webhook", str(webhook_id))
+            await audit.record(tx, actor, "webhook.signing_secret_rotated", target)
+            _, counters = await store.get(tx, webhook_id)
+        self._endpoints.forget(tenant_id)
+        return view(webhook, counters, signing_secret=secret)
+
+    async def increment_webhook_stats(self, tenant_id: str, webhook_id: UUID, *, success: bool) -> None:
+        """Counts a call that was made outside Hookvault. Calls made here count themselves. Raises NotFoundError."""
+        async with self._database.tenant(tenant_id) as tx:
+            await store.get(tx, webhook_id)
+            await store.increment(tx, webhook_id, success=success, moment=now())
+
+    async def delete_n8n_webhook(self, tenant_id: str, webhook_id: UUID, *, actor: Actor = IN_PROCESS) -> None:
+        """Deletes a webhook and its secrets; its calls stay readable, its workflow name is free at once. Idempotent."""
+        async with self._database.tenant(tenant_id) as tx:
+            if await store.delete(tx, webhook_id, moment=now(), author=actor.label):
+                await audit.record(tx, actor, "webhook.deleted", ("webhook", str(webhook_id)))
+        self._endpoints.forget(tenant_id)
+
+    async def call_webhook(
+        self,
+        tenant_id: str,
+        workflow_name: str,
+        payload: Any,
+        *,
+        triggered_by: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        timeout_ms: int | None = None,
+    ) -> CallResult:
+        """Calls a webhook once, now, and records the call. The receiver's failure is a result, not an error.
+
+        Raises:
+            NotFoundError: `tenant_not_found` or `webhook_not_found`.
+            ConflictError: `webhook_inactive` or `tenant_suspended`.
+            InvalidError: `invalid_payload`, or a bad budget.
+            TooLargeError: `payload_too_large` or `too_deep`.
+            UnavailableError: `overloaded`, `database_unavailable` or `recording_unavailable`.
+        """
+        request = CallRequest(encode_payload(payload), triggered_by, metadata, timeout_ms, 0)
+        return await self.call(tenant_id, workflow_name, request)
+
+    async def call_webhook_with_retry(
+        self,
+        tenant_id: str,
+        workflow_name: str,
+        payload: Any,
+        max_retries: int = 3,
+        *,
+        triggered_by: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        timeout_ms: int | None = None,
+    ) -> CallResult:
+        """As `call_webhook`, with up to `max_retries` quick retries of what may be temporary, within the same budget."""
+        request = CallRequest(encode_payload(payload), triggered_by, metadata, timeout_ms, max_retries)
+        return await self.call(tenant_id, workflow_name, request)
+
+    async def call(self, tenant_id: str, workflow_name: str, request: CallRequest) -> CallResult:
+        """Calls a webhook with a payload that is JSON text already. Raises as `call_webhook`."""
+        if len(request.payload) > self._settings.webhook_max_payload_bytes:
+            raise TooLargeError(f"The payload has more than {self._settings.webhook_max_payload_bytes} bytes.")
+        check_depth(request.payload)
+        if request.timeout_ms is not None and not 1 <= request.timeout_ms <= MAX_BUDGET_MS:
+            raise fault("timeoutMs", f"must be from 1 to {MAX_BUDGET_MS}")
+        if request.max_retries is not None and not 0 <= request.max_retries <= MAX_RETRIES:
+            raise fault("maxRetries", f"must be from 0 to {MAX_RETRIES}")
+        endpoint = await self._endpoints.find(tenant_id, workflow_name)
+        return await self._caller.call(endpoint, request, default_timeout_s=self._settings.webhook_timeout_s)
+
+    def forget(self, tenant_id: str) -> None:
+        """Drops what is cached of a tenant, after a change made elsewhere in this process (suspension, deletion)."""
+        self._endpoints.forget(tenant_id)
+
+    async def _all(self, tenant_id: str, *, active_only: bool) -> Sequence[Webhook]:
+        async with self._database.tenant(tenant_id) as tx:
+            await tenants.get(tx, tenant_id)
+            return [view(*row) for row in await store.list_page(tx, active_only=active_only)]
+
+    async def _locked(
+        self, tx: TenantTx, webhook_id: UUID, actor: Actor, if_version: int | None
+    ) -> tuple[StoredWebhook, Editing]:
+        """A webhook locked for a change, its secrets under the tenant's active data key."""
+        await tenants.get(tx, tx.tenant_id)
+        webhook = await store.lock(tx, webhook_id)
+        if if_version is not None and if_version != webhook.config_version:
+            raise PreconditionError(f"The webhook was changed since version {if_version}; reload it.")
+        cipher = await self._vault.active(tx, tx.tenant_id)
+        if webhook.key_version != cipher.version:
+            old = await self._vault.at(tx, tx.tenant_id, webhook.key_version)
+            webhook = replace(webhook, **resealed(webhook, old, cipher))
+        return webhook, Editing(cipher, now(), actor.label)
+
+    async def _url(self, tx: TenantTx, workflow_name: str, url: str | None) -> str:
+        """The address to store: the one given, or one derived from the tenant's n8n base URL."""
+        tenant = await tenants.get(tx, tx.tenant_id)
+        if url is None:
+            row = await integrations.find(tx)
+            n8n = row.configs.get("n8n") if row else None
+            if n8n is None or not n8n.enabled:
+                message = "Give webhookUrl, or configure and enable the tenant's n8n integration to derive it from."
+                raise InvalidError(message, errors=[{"field": "webhookUrl", "message": "is required"}])
+            base = n8n.values["baseUrl"].rstrip("/")
+            named = base.replace("{tenantId}", tenant.id).replace("{slug}", tenant.slug)
+            url = f"{named if named != base else f'{base}/{tenant.id}'}/{kebab_case(workflow_name)}"
+        check_url(url, self._policy)
+        return url
+
+
+def _blank(tenant_id: str, workflow_name: str, url: str, editing: Editing) -> StoredWebhook:
+    """A new webhook before its fields are set."""
+    return StoredWebhook(
+        id=new_id(),
+        tenant_id=tenant_id,
+        workflow_name=workflow_name,
+        webhook_url=url,
+        description="",
+        is_active=True,
+        auth_type="none",
+        auth_config={},
+        auth_token=None,
+        static_headers={},
+        signing_secret=None,
+        policy={},
+        secret_hints={},
+        key_version=editing.cipher.version,
+        config_version=1,
+        created_at=editing.moment,
+        created_by=editing.author,
+        updated_at=editing.moment,
+        updated_by=editing.author,
+    )

@@ -1,0 +1,45 @@
+"""Standard Webhooks signatures, version v1 (symmetric): https://www.standardwebhooks.com (pure)."""
+
+import base64
+import binascii
+import hashlib
+import hmac
+import secrets
+
+from hookvault.vault.secret import Secret
+
+PREFIX = "whsec_"
+_KEY_BYTES = 32
+
+
+def new_signing_secret() -> Secret:
+    """A fresh secret: `whsec_` and 32 random bytes in base64."""
+    return Secret(PREFIX + base64.b64encode(secrets.token_bytes(_KEY_BYTES)).decode())
+
+
+def signing_key(secret: Secret) -> bytes:
+    """The key bytes of a signing secret.
+
+    Raises:
+        ValueError: not `whsec_` and base64.
+    """
+    text = secret.open()
+    if not text.startswith(PREFIX):
+        raise ValueError("A signing secret begins with whsec_.")
+    try:
+        return base64.b64decode(text[len(PREFIX) :], validate=True)
+    except binascii.Error:
+        raise ValueError("A signing secret is whsec_ and base64.") from None
+
+
+def sign(key: bytes, message_id: str, timestamp: int, body: bytes) -> str:
+    """The value of `webhook-signature` for one message: `v1,` and the base64 HMAC-SHA256 of `id.timestamp.body`.
+
+    Args:
+        key: The key bytes of the signing secret.
+        message_id: The value of `webhook-id`.
+        timestamp: Unix seconds, the value of `webhook-timestamp`.
+        body: The exact bytes sent.
+    """
+    signed = hmac.digest(key, f"{message_id}.{timestamp}.".encode() + body, hashlib.sha256)
+    return "v1," + base64.b64encode(signed).decode()

@@ -1,0 +1,257 @@
+"""All SQL on n8n_webhooks and their counters, and the group commit of recorded calls."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+
+from hookvault.db.pool import Row, SystemTx, TenantTx, Tx
+from hookvault.errors import ConflictError, NotFoundError
+from hookvault.webhooks.model import CallRecord, Counters, StoredWebhook
+
+_COLUMNS = """w.id, w.tenant_id, w.workflow_name, w.webhook_url, w.description, w.is_active, w.auth_type, w.auth_config,
+    w.auth_token, w.static_headers, w.signing_secret, w.policy, w.secret_hints, w.key_version, w.config_version,
+    w.created_at, w.created_by, w.updated_at, w.updated_by"""
+_COUNTED = f"""SELECT {_COLUMNS}, c.total_calls, c.successful_calls, c.failed_calls, c.last_called_at
+FROM n8n_webhooks w LEFT JOIN n8n_webhook_counters c ON c.tenant_id = w.tenant_id AND c.webhook_id = w.id
+WHERE w.tenant_id = $1 AND w.deleted_at IS NULL"""  # noqa: S608 - constants only
+
+_INSERT = """
+INSERT INTO n8n_webhooks (id, tenant_id, workflow_name, webhook_url, description, is_active, auth_type, auth_config,
+    auth_token, static_headers, signing_secret, policy, secret_hints, key_version, config_version, created_at, created_by,
+    updated_at, updated_by)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)
+"""
+
+_INSERT_COUNTERS = "INSERT INTO n8n_webhook_counters (tenant_id, webhook_id) VALUES ($1, $2)"
+
+_UPDATE = """
+UPDATE n8n_webhooks SET workflow_name = $3, webhook_url = $4, description = $5, is_active = $6, auth_type = $7,
+    auth_config = $8, auth_token = $9, static_headers = $10, signing_secret = $11, policy = $12, secret_hints = $13,
+    key_version = $14, config_version = $15, updated_at = $16, updated_by = $17
+WHERE tenant_id = $1 AND id = $2 AND deleted_at IS NULL
+"""
+
+# The row stays, so that its calls keep their webhook's name; its secrets do not, and the workflow name is free at once.
+_DELETE = """
+UPDATE n8n_webhooks SET deleted_at = $3, updated_at = $3, updated_by = $4, is_active = false, auth_token = NULL,
+    static_headers = '{}', signing_secret = NULL, secret_hints = '{}', config_version = config_version + 1
+WHERE tenant_id = $1 AND id = $2 AND deleted_at IS NULL
+"""
+
+_LOCK = f"SELECT {_COLUMNS} FROM n8n_webhooks w WHERE w.tenant_id = $1 AND w.id = $2 AND w.deleted_at IS NULL FOR UPDATE"  # noqa: S608, E501 - constants only
+
+# What a call needs, in one round trip: the webhook and whether its tenant is active.
+_TARGET = f"""
+SELECT t.status AS tenant_status, {_COLUMNS}
+FROM tenants t LEFT JOIN n8n_webhooks w ON w.tenant_id = t.id AND w.workflow_name = $2 AND w.deleted_at IS NULL
+WHERE t.id = $1
+"""  # noqa: S608 - constants only
+
+_EXISTED = "SELECT EXISTS (SELECT FROM n8n_webhooks WHERE tenant_id = $1 AND id = $2)"
+
+_INCREMENT = """
+INSERT INTO n8n_webhook_counters AS c (tenant_id, webhook_id, total_calls, successful_calls, failed_calls, last_called_at)
+VALUES ($1, $2, 1, $3, 1 - $3, $4)
+ON CONFLICT (tenant_id, webhook_id) DO UPDATE SET total_calls = c.total_calls + 1,
+    successful_calls = c.successful_calls + excluded.successful_calls, failed_calls = c.failed_calls + excluded.failed_calls,
+    last_called_at = greatest(c.last_called_at, excluded.last_called_at)
+"""
+
+# The group commit's three statements. Both upserts get their keys sorted, so two processes can't deadlock.
+_RECORD = """
+INSERT INTO webhook_analytics (tenant_id, id, webhook_id, "timestamp", request_payload, request_headers, status_code,
+    response_body, response_time, success, error_code, error_message, triggered_by, metadata, delivery_id, attempt, retry_of,
+    altered)
+SELECT * FROM unnest($1::text[], $2::uuid[], $3::uuid[], $4::timestamptz[], $5::jsonb[], $6::jsonb[], $7::int[], $8::jsonb[],
+    $9::int[], $10::bool[], $11::text[], $12::text[], $13::text[], $14::jsonb[], $15::uuid[], $16::int[], $17::uuid[],
+    $18::bool[])
+"""
+
+_COUNT = """
+INSERT INTO n8n_webhook_counters AS c (tenant_id, webhook_id, total_calls, successful_calls, failed_calls, last_called_at)
+SELECT * FROM unnest($1::text[], $2::uuid[], $3::bigint[], $4::bigint[], $5::bigint[], $6::timestamptz[])
+ON CONFLICT (tenant_id, webhook_id) DO UPDATE SET total_calls = c.total_calls + excluded.total_calls,
+    successful_calls = c.successful_calls + excluded.successful_calls, failed_calls = c.failed_calls + excluded.failed_calls,
+    last_called_at = greatest(c.last_called_at, excluded.last_called_at)
+"""
+
+_ROLL_UP = """
+INSERT INTO webhook_call_rollups AS r (tenant_id, webhook_id, minute, total_calls, successful_calls, failed_calls,
+    response_time_sum, response_time_max)
+SELECT * FROM unnest($1::text[], $2::uuid[], $3::timestamptz[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[],
+    $8::int[])
+ON CONFLICT (tenant_id, webhook_id, minute) DO UPDATE SET total_calls = r.total_calls + excluded.total_calls,
+    successful_calls = r.successful_calls + excluded.successful_calls, failed_calls = r.failed_calls + excluded.failed_calls,
+    response_time_sum = r.response_time_sum + excluded.response_time_sum,
+    response_time_max = greatest(r.response_time_max, excluded.response_time_max)
+"""
+
+_IS_RECORDED = 'SELECT EXISTS (SELECT FROM webhook_analytics WHERE tenant_id = $1 AND "timestamp" = $2 AND id = $3)'
+
+_MAKE_DAY = "SELECT hookvault_make_day($1)"
+
+
+@dataclass(frozen=True, slots=True)
+class CallTarget:
+    """A webhook as a call finds it: its tenant's status, and the webhook unless there is none of that name."""
+
+    tenant_status: str
+    webhook: StoredWebhook | None
+
+
+async def insert(tx: TenantTx, webhook: StoredWebhook) -> None:
+    """Stores a new webhook. Raises ConflictError, code `webhook_exists`, when the workflow name is taken."""
+    values = (webhook.config_version, webhook.created_at, webhook.created_by, webhook.updated_at, webhook.updated_by)
+    try:
+        await tx.execute(_INSERT, webhook.id, webhook.tenant_id, *_settable(webhook), *values)
+    except asyncpg.UniqueViolationError:
+        raise _taken(webhook) from None
+    await tx.execute(_INSERT_COUNTERS, webhook.tenant_id, webhook.id)
+
+
+async def update(tx: TenantTx, webhook: StoredWebhook) -> None:
+    """Stores a webhook's changed fields. Raises ConflictError, code `webhook_exists`, when the name is taken."""
+    values = (webhook.config_version, webhook.updated_at, webhook.updated_by)
+    try:
+        await tx.execute(_UPDATE, webhook.tenant_id, webhook.id, *_settable(webhook), *values)
+    except asyncpg.UniqueViolationError:
+        raise _taken(webhook) from None
+
+
+async def delete(tx: TenantTx, webhook_id: UUID, *, moment: datetime, author: str) -> bool:
+    """Deletes a webhook and its secrets, keeping what its calls refer to; whether there was one."""
+    return await tx.execute(_DELETE, tx.tenant_id, webhook_id, moment, author) > 0
+
+
+async def get(tx: TenantTx, webhook_id: UUID) -> tuple[StoredWebhook, Counters]:
+    """A webhook with its counters. Raises NotFoundError, code `webhook_not_found`."""
+    row = await tx.fetchrow(_COUNTED + " AND w.id = $2", tx.tenant_id, webhook_id)
+    if row is None:
+        raise not_found(str(webhook_id))
+    return _stored(row), _counters(row)
+
+
+async def get_by_name(tx: TenantTx, workflow_name: str) -> tuple[StoredWebhook, Counters]:
+    """A webhook by its workflow name. Raises NotFoundError, code `webhook_not_found`."""
+    row = await tx.fetchrow(_COUNTED + " AND w.workflow_name = $2", tx.tenant_id, workflow_name)
+    if row is None:
+        raise not_found(workflow_name)
+    return _stored(row), _counters(row)
+
+
+async def list_page(
+    tx: TenantTx, *, limit: int | None = None, after: str | None = None, active_only: bool = False
+) -> Sequence[tuple[StoredWebhook, Counters]]:
+    """The tenant's webhooks in the order of their workflow names."""
+    statement = _COUNTED + " AND ($2::text IS NULL OR w.workflow_name > $2)"
+    if active_only:
+        statement += " AND w.is_active"
+    rows = await tx.fetch(statement + " ORDER BY w.workflow_name LIMIT $3", tx.tenant_id, after, limit)
+    return [(_stored(row), _counters(row)) for row in rows]
+
+
+async def lock(tx: TenantTx, webhook_id: UUID) -> StoredWebhook:
+    """A webhook, locked against other admins. Raises NotFoundError, code `webhook_not_found`."""
+    row = await tx.fetchrow(_LOCK, tx.tenant_id, webhook_id)
+    if row is None:
+        raise not_found(str(webhook_id))
+    return _stored(row)
+
+
+async def existed(tx: TenantTx, webhook_id: UUID) -> bool:
+    """Whether the tenant has or had this webhook; its calls are readable then."""
+    return bool(await tx.fetchval(_EXISTED, tx.tenant_id, webhook_id))
+
+
+async def find_target(tx: Tx, tenant_id: str, workflow_name: str) -> CallTarget | None:
+    """What a call to a webhook needs; None when there is no such tenant."""
+    row = await tx.fetchrow(_TARGET, tenant_id, workflow_name)
+    if row is None:
+        return None
+    return CallTarget(row["tenant_status"], _stored(row) if row["id"] is not None else None)
+
+
+async def increment(tx: TenantTx, webhook_id: UUID, *, success: bool, moment: datetime) -> None:
+    """Counts one call of a webhook."""
+    await tx.execute(_INCREMENT, tx.tenant_id, webhook_id, int(success), moment)
+
+
+async def record(tx: SystemTx, calls: Sequence[CallRecord]) -> None:
+    """Records calls: their rows, their webhooks' counters and their minutes, in one transaction."""
+    columns = zip(*[tuple(getattr(call, name) for name in CallRecord.__slots__) for call in calls], strict=True)
+    await tx.execute(_RECORD, *[list(column) for column in columns])
+    counted: dict[tuple[str, UUID], list[Any]] = {}
+    rolled: dict[tuple[str, UUID, datetime], list[int]] = {}
+    for call in calls:
+        won, key = int(call.success), (call.tenant_id, call.webhook_id)
+        counters = counted.setdefault(key, [0, 0, 0, call.timestamp])
+        for total in (counters, rolled.setdefault((*key, _minute(call.timestamp)), [0, 0, 0, 0, 0])):
+            total[0] += 1
+            total[1] += won
+            total[2] += 1 - won
+        counters[3] = max(counters[3], call.timestamp)
+        minute = rolled[*key, _minute(call.timestamp)]
+        minute[3] += call.response_time
+        minute[4] = max(minute[4], call.response_time)
+    await tx.execute(_COUNT, *_columns(counted))
+    await tx.execute(_ROLL_UP, *_columns(rolled))
+
+
+async def is_recorded(tx: SystemTx, call: CallRecord) -> bool:
+    """Whether a call's row is committed."""
+    return bool(await tx.fetchval(_IS_RECORDED, call.tenant_id, call.timestamp, call.id))
+
+
+async def make_day(tx: SystemTx, moment: datetime) -> None:
+    """Makes the partition for the day (UTC) of a moment where it is missing."""
+    await tx.execute(_MAKE_DAY, moment.astimezone(UTC).date())
+
+
+def not_found(name: str) -> NotFoundError:
+    """The error for a webhook that this tenant does not have."""
+    return NotFoundError(f"This tenant has no webhook {name}.", code="webhook_not_found")
+
+
+def _minute(moment: datetime) -> datetime:
+    return moment.replace(second=0, microsecond=0)
+
+
+def _columns(rows: Mapping[Any, list[Any]]) -> list[list[Any]]:
+    return [list(column) for column in zip(*[(*key, *rows[key]) for key in sorted(rows)], strict=True)]
+
+
+def _settable(webhook: StoredWebhook) -> tuple[Any, ...]:
+    return (
+        webhook.workflow_name,
+        webhook.webhook_url,
+        webhook.description,
+        webhook.is_active,
+        webhook.auth_type,
+        webhook.auth_config,
+        webhook.auth_token,
+        webhook.static_headers,
+        webhook.signing_secret,
+        webhook.policy,
+        webhook.secret_hints,
+        webhook.key_version,
+    )
+
+
+def _stored(row: Row) -> StoredWebhook:
+    return StoredWebhook(**{name: row[name] for name in StoredWebhook.__slots__})
+
+
+def _counters(row: Row) -> Counters:
+    if row["total_calls"] is None:
+        return Counters()
+    return Counters(row["total_calls"], row["successful_calls"], row["failed_calls"], row["last_called_at"])
+
+
+def _taken(webhook: StoredWebhook) -> ConflictError:
+    return ConflictError(
+        f"This tenant has a webhook with the workflow name {webhook.workflow_name} already.", code="webhook_exists"
+    )
