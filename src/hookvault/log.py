@@ -95,7 +95,7 @@ class Redactor:
                 self._index.pop(form[:MIN_SECRET], None)
 
     def _without_values(self, text: str) -> str:
-        # One look-up for each position, however many values there are. Values may overlap: their spans are joined.
+        # One look-up for each position, however many values there are; spans that overlap are joined.
         parts, hidden = [], 0
         for start in range(len(text) - MIN_SECRET + 1) if self._index else ():
             end = self._end_of_value(text, start)
@@ -116,9 +116,7 @@ def _forms(value: str) -> Iterable[str]:
     written = {value, repr(value)[1:-1], quote(raw, safe=""), quote(raw), quote_plus(raw)}
     written |= {json.dumps(form)[1:-1] for form in written}
     written |= {json.dumps(value, ensure_ascii=False)[1:-1]}
-    for offset in range(
-        3
-    ):  # base64 reads three bytes at a time: a value inside a longer text has three pictures
+    for offset in range(3):  # base64 reads three bytes at a time: a value inside a longer text has three pictures
         for alphabet in (b"+/", b"-_"):
             encoded = base64.b64encode(b"\0" * offset + raw, alphabet).decode().rstrip("=")
             whole = (offset + len(raw)) * 8 // 6  # the last sextet may hold bits of what follows
@@ -145,8 +143,8 @@ def get_logger(name: str = "hookvault") -> structlog.stdlib.BoundLogger:
         logging.getLogger(name),
         processors=[
             structlog.stdlib.filter_by_level,
-            *_SHARED,
             structlog.stdlib.PositionalArgumentsFormatter(),
+            *_SHARED,
             structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
         ],
         wrapper_class=structlog.stdlib.BoundLogger,
@@ -198,19 +196,15 @@ class RedactingFormatter(structlog.stdlib.ProcessorFormatter):
 
 
 def _formatter(*, production: bool, colors: bool) -> RedactingFormatter:
-    plain = structlog.dev.plain_traceback  # rich's would show local variables
-    renderer: list[Any] = (
-        [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
-        if production
-        else [structlog.dev.ConsoleRenderer(colors=colors, exception_formatter=plain)]
-    )
+    renderer: Any = structlog.processors.JSONRenderer() if production else structlog.dev.ConsoleRenderer(colors=colors)
     return RedactingFormatter(
-        foreign_pre_chain=[*_SHARED, structlog.stdlib.ExtraAdder()],
-        processors=[_hide_sensitive, structlog.stdlib.ProcessorFormatter.remove_processors_meta, *renderer],
+        foreign_pre_chain=[structlog.stdlib.ExtraAdder(), *_SHARED],
+        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
     )
 
 
 def _hide_sensitive(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    # The finished text is redacted as well. Here a value is seen before rendering escapes it once more.
     return {key: _hidden(key, value) for key, value in event.items()}
 
 
@@ -221,7 +215,7 @@ def _hidden(name: object, value: Any) -> Any:
         return {key: _hidden(key, item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_hidden(None, item) for item in value]
-    return value
+    return redact(value) if isinstance(value, str) else value
 
 
 _SHARED: tuple[Any, ...] = (
@@ -229,6 +223,7 @@ _SHARED: tuple[Any, ...] = (
     structlog.stdlib.add_logger_name,
     structlog.stdlib.add_log_level,
     structlog.processors.TimeStamper(fmt="iso", utc=True),
+    structlog.processors.format_exc_info,  # plain text: rich's tracebacks would show local variables
     _hide_sensitive,
 )
 

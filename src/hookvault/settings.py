@@ -22,7 +22,9 @@ def check_key(text: str) -> str:
         ValueError: with what is wrong and how to make a right one; never with the key.
     """
     if not _KEY.match(text):
-        raise ValueError(f"must be exactly 64 hexadecimal characters, not {len(text)} characters of another kind; {KEY_ADVICE}")
+        raise ValueError(
+            f"must be exactly 64 hexadecimal characters, not {len(text)} characters of another kind; {KEY_ADVICE}"
+        )
     if len(set(text.lower())) < 4:
         raise ValueError(f"is made of hardly more than one digit and protects nothing; {KEY_ADVICE}")
     return text.lower()
@@ -37,17 +39,22 @@ class Settings(BaseSettings):
         "development", description="`production` refuses weak settings, listing all of them at once."
     )
     database_url: SecretStr | None = Field(
-        None, description="Any PostgreSQL 15 or newer. Without it an embedded Postgres runs in the data directory."
+        None,
+        description="Any PostgreSQL 15 or newer. Without it an embedded Postgres runs in the data directory.",
     )
     encryption_key: SecretStr | None = Field(
-        None, description="64 hexadecimal characters. Required in production; in development made once, mode 0600."
+        None,
+        description="64 hexadecimal characters. Required in production; in development made once, mode 0600.",
     )
     encryption_key_next: SecretStr | None = Field(None, description="The coming key while keys are rotated.")
     encryption_key_previous: SecretStr | None = Field(None, description="The former key until it is retired.")
     session_secret: SecretStr | None = Field(
-        None, description="Signs sessions, 32 characters or more. Required in production; in development made once."
+        None,
+        description="Signs sessions, 32 characters or more. Required in production; in development made once.",
     )
-    app_url: str = Field("http://127.0.0.1:3000", description="The public address; links use it, never the Host header.")
+    app_url: str = Field(
+        "http://127.0.0.1:3000", description="The public address; links use it, never the Host header."
+    )
     host: str = Field("127.0.0.1", description="The address to listen on.")
     port: int = Field(3000, ge=1, le=65535, description="The port to listen on.")
     trusted_proxies: Annotated[tuple[Network, ...], NoDecode] = Field(
@@ -55,11 +62,10 @@ class Settings(BaseSettings):
     )
     admin_email: str | None = Field(None, description="The first platform admin, used only while there is none.")
     admin_password: SecretStr | None = Field(
-        None, description="That admin's password, 12 characters or more; in development made and printed once."
+        None,
+        description="That admin's password, 12 characters or more; in development made and printed once.",
     )
-    hookvault_data_dir: Path = Field(
-        Path(".hookvault"), description="Embedded database, development keys and exports."
-    )
+    hookvault_data_dir: Path = Field(Path(".hookvault"), description="Embedded database, development keys and exports.")
     webhook_allow_http: bool | None = Field(
         None, description="Whether plain http targets may be called; by default only in development."
     )
@@ -69,11 +75,15 @@ class Settings(BaseSettings):
         "none in production. Link-local, metadata and multicast addresses never may.",
     )
     webhook_timeout_s: float = Field(30.0, gt=0, le=120, description="Seconds for one call, the body included.")
-    webhook_max_response_bytes: int = Field(65536, ge=0, le=16_777_216, description="Bytes of a response that are kept.")
+    webhook_max_response_bytes: int = Field(
+        65536, ge=0, le=16_777_216, description="Bytes of a response that are kept."
+    )
     webhook_max_payload_bytes: int = Field(1_048_576, ge=2, le=16_777_216, description="Bytes that a payload may have.")
     webhook_concurrency: int = Field(256, ge=1, le=10_000, description="Calls in flight at once in one process.")
     analytics_retention_days: int = Field(90, ge=1, le=3650, description="Days after which recorded calls are dropped.")
-    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="The least level that is logged.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="The least level that is logged."
+    )
 
     @field_validator("trusted_proxies", "webhook_allowed_networks", mode="before")
     @classmethod
@@ -140,7 +150,9 @@ def _production_faults(settings: Settings) -> list[str]:
         faults.append(f"ENCRYPTION_KEY: required in production; {KEY_ADVICE}")
     secret = settings.session_secret
     if secret is None or len(secret.get_secret_value()) < 32:
-        faults.append("SESSION_SECRET: required in production, 32 characters or more; make one with: hookvault keys generate")
+        faults.append(
+            "SESSION_SECRET: required in production, 32 characters or more; make one with: hookvault keys generate"
+        )
     elif settings.encryption_key and secret.get_secret_value().lower() == settings.encryption_key.get_secret_value():
         faults.append("SESSION_SECRET: must not be the ENCRYPTION_KEY")
     password = settings.admin_password

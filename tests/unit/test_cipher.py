@@ -40,6 +40,7 @@ def in_node(requests):
     return json.loads(run.stdout)
 
 
+@settings(deadline=None)
 @given(st.text())
 def test_what_is_encrypted_decrypts_to_itself_and_has_the_stored_form(text):
     sealed = encrypt(text, KEY)
@@ -115,9 +116,8 @@ def test_what_is_not_exactly_the_stored_form_is_refused(text):
     assert caught.value.code == "malformed_ciphertext"
 
 
-@given(
-    st.one_of(st.text(), st.from_regex(r"[0-9a-fA-F]{22,34}:[0-9a-f]{30,34}:[0-9a-f ]*\n?", fullmatch=True))
-)
+@settings(deadline=None)
+@given(st.one_of(st.text(), st.from_regex(r"[0-9a-fA-F]{22,34}:[0-9a-f]{30,34}:[0-9a-f ]*\n?", fullmatch=True)))
 def test_the_parser_takes_what_the_contract_says_and_nothing_else(text):
     contract = re.match(r"([0-9a-f]{24}|[0-9a-f]{32}):[0-9a-f]{32}:([0-9a-f]{2})*\Z", text)
     assert is_ciphertext(text) == (contract is not None)
@@ -246,6 +246,7 @@ def test_a_shorter_tag_that_node_makes_is_refused(tag_bytes):
     assert caught.value.code == "malformed_ciphertext"
 
 
+@settings(deadline=None)
 @given(st.text(), st.binary(min_size=32, max_size=32), st.binary(min_size=1))
 def test_a_field_opens_with_its_key_and_place(text, key, aad):
     cipher = FieldCipher(key)
@@ -302,7 +303,7 @@ PLACES = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=400)
+@settings(max_examples=400, deadline=None)
 @given(PLACES, PLACES)
 def test_two_places_have_the_same_associated_data_only_if_they_are_the_same(one, other):
     assert (associated_data(**one) == associated_data(**other)) == (one == other)
@@ -314,6 +315,7 @@ def test_moving_a_border_between_parts_changes_the_associated_data():
     assert one != other
 
 
+@settings(deadline=None)
 @given(st.lists(st.binary(max_size=6), max_size=5))
 def test_a_length_prefixed_list_can_be_read_back(parts):
     packed, found = length_prefixed(*parts), []

@@ -1,7 +1,7 @@
 """Encryption by field: all that isn't listed as plain."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hookvault.errors import CipherError, InvalidError, SetupError
@@ -72,6 +72,7 @@ def test_the_list_of_plain_fields_cannot_be_changed():
         PLAIN_FIELDS["whatsapp"] = frozenset({"accessToken"})
 
 
+@settings(deadline=None)
 @given(
     st.dictionaries(st.text(max_size=8), st.one_of(st.none(), st.text(max_size=20)), max_size=5),
     st.sets(st.text(max_size=8), max_size=3),

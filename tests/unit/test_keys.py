@@ -6,7 +6,7 @@ import pickle
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hookvault.errors import CipherError, WrongKeyError
@@ -27,6 +27,7 @@ def test_a_fingerprint_is_public_and_stays_the_same():
     assert re.fullmatch(r"mk_[0-9a-f]{16}", fingerprint(bytes.fromhex(A)))
 
 
+@settings(deadline=None)
 @given(KEYS, KEYS)
 def test_keys_have_the_same_fingerprint_only_if_they_are_the_same(one, other):
     assert (fingerprint(one) == fingerprint(other)) == (one == other)
@@ -54,9 +55,7 @@ def test_a_master_key_shows_its_fingerprint_only():
             vars(key)
 
 
-@pytest.mark.parametrize(
-    "text", [None, "", "abc", A[:-1], A + "0", "g" * 64, bytes.fromhex(A), A + "\n", Secret("ab")]
-)
+@pytest.mark.parametrize("text", [None, "", "abc", A[:-1], A + "0", "g" * 64, bytes.fromhex(A), A + "\n", Secret("ab")])
 def test_a_malformed_master_key_is_refused_and_never_replaced_by_the_environments(monkeypatch, text):
     monkeypatch.setenv("ENCRYPTION_KEY", A)
     with pytest.raises(CipherError) as caught:
@@ -71,6 +70,7 @@ def test_data_keys_are_random_and_32_bytes():
     assert {len(key) for key in keys} == {32}
 
 
+@settings(deadline=None)
 @given(KEYS, st.text("abcXYZ019_-", min_size=1, max_size=64), st.integers(min_value=1, max_value=2**31))
 def test_a_wrapped_key_unwraps(data_key, tenant_id, version):
     master = MasterKey(A)

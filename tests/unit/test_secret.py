@@ -11,7 +11,7 @@ import msgspec
 import pydantic
 import pytest
 import structlog
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hookvault.vault import Secret
@@ -29,6 +29,7 @@ class Model(pydantic.BaseModel):
     token: Secret
 
 
+@settings(deadline=None)
 @given(st.text())
 def test_open_gives_the_text_back(text):
     assert Secret(text).open() == text
@@ -106,6 +107,7 @@ def test_two_boxes_are_equal_only_if_they_are_the_same_box():
     assert len({one, other}) == 2
 
 
+@settings(deadline=None)
 @given(st.text(st.characters()), st.text(st.characters()))
 def test_same_as_compares_the_contents(one, other):
     assert Secret(one).same_as(Secret(other)) == (one == other)

@@ -96,6 +96,10 @@ class APIKeyService:
             if key is not None and await store.revoke_key(tx, key_id):
                 owner = key.tenant_id or ""
                 await audit.record(tx, actor, "api_key.revoked", ("api_key", str(key_id)), tenant_id=owner)
+        self.forget()
+
+    def forget(self) -> None:
+        """Drops every key known, after some may have been revoked."""
         self._known.clear()
 
     async def save_uses(self) -> None:

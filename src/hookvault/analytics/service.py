@@ -164,13 +164,15 @@ def checked_range(start: datetime | None, end: datetime | None) -> tuple[datetim
         InvalidError: code `invalid_range`, when it ends before it starts or is longer than ten years.
     """
     try:
-        last = _aware(end) if end else now() + timedelta(seconds=1)
+        last = _aware(end) if end else now() + timedelta(milliseconds=1)
         first = _aware(start) if start else last - DEFAULT_RANGE
         if first >= last or last - first > _LONGEST_RANGE:
             raise ValueError
         _ = first - (last - first)  # the period before must exist too
     except (OverflowError, ValueError):
-        raise InvalidError("The range must start before it ends, and span ten years or less.", code="invalid_range") from None
+        raise InvalidError(
+            "The range must start before it ends, and span ten years or less.", code="invalid_range"
+        ) from None
     return first, last
 
 

@@ -41,9 +41,7 @@ _MAKE_DAY = "SELECT hookvault_make_day($1)"
 _DROP_DAYS = "SELECT hookvault_drop_days($1)"
 
 
-async def list_calls(
-    tx: TenantTx, which: CallFilter, *, limit: int, cursor: str | None = None
-) -> Page[WebhookCall]:
+async def list_calls(tx: TenantTx, which: CallFilter, *, limit: int, cursor: str | None = None) -> Page[WebhookCall]:
     """A page of calls, newest first. Raises InvalidError for a foreign cursor."""
     conditions, values = _conditions(which)
     after = time_id_cursor(_CURSOR, cursor)

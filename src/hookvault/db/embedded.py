@@ -18,9 +18,7 @@ import asyncpg
 
 from hookvault.db.fault import EmbeddedPostgresError, file_faults, unusable
 
-if (
-    sys.platform != "win32"
-):  # these need fork, flock and Unix sockets; `_home` refuses before anything uses them
+if sys.platform != "win32":  # these need fork, flock and Unix sockets; `_home` refuses before anything uses them
     from hookvault.db import binaries, cluster, placement, postmaster
 
 __all__ = [
@@ -163,9 +161,7 @@ def _start(folder: Path, lock: int) -> str:
     postmaster.start(home, account, programs)
     url = _running_url(folder)
     if url is None:
-        raise EmbeddedPostgresError(
-            f"The embedded Postgres stopped just after it had started; see {home.log}."
-        )
+        raise EmbeddedPostgresError(f"The embedded Postgres stopped just after it had started; see {home.log}.")
     _ensure_database(home, url)
     return url
 
@@ -187,9 +183,7 @@ def _ensure_database(home: "placement.Home", url: str) -> None:
         try:
             pool.submit(asyncio.run, _check_database(url)).result()
         except asyncpg.InvalidPasswordError:
-            reason = (
-                "the database refuses this password. Restore the file from a backup of the data directory."
-            )
+            reason = "the database refuses this password. Restore the file from a backup of the data directory."
             raise unusable(home.password, reason) from None
 
 

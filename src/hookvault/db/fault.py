@@ -37,9 +37,7 @@ def disk_full(path: Path) -> EmbeddedPostgresError:
 
 def unusable(path: Path | str, reason: str) -> EmbeddedPostgresError:
     """The error of a file or directory that can't serve; `reason` says why and what to do."""
-    return EmbeddedPostgresError(
-        f"The embedded Postgres can't use {path}: {reason}", code="data_dir_unusable"
-    )
+    return EmbeddedPostgresError(f"The embedded Postgres can't use {path}: {reason}", code="data_dir_unusable")
 
 
 def failed(what: str, path: Path, output: str) -> EmbeddedPostgresError:

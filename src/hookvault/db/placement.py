@@ -121,9 +121,7 @@ def point(home: Home) -> None:
 def prepare(data_dir: Path) -> None:
     """Makes the data directory if absent: 0700, for root 0711, so that the server's user can pass."""
     if _CONTROL.search(str(data_dir)):  # postmaster.pid holds it as one line
-        raise unusable(
-            repr(str(data_dir)), "its name holds control characters. Choose another HOOKVAULT_DATA_DIR."
-        )
+        raise unusable(repr(str(data_dir)), "its name holds control characters. Choose another HOOKVAULT_DATA_DIR.")
     if not data_dir.exists():
         data_dir.mkdir(parents=True, exist_ok=True)
         data_dir.chmod(0o711 if os.geteuid() == 0 else 0o700)

@@ -141,7 +141,8 @@ async def _checked_access_mode(dsn: str) -> bool:
         mode = await connection.fetchval("SELECT value FROM hookvault_meta WHERE name = 'access'")
     except asyncpg.UndefinedTableError:
         raise SetupError(
-            "The database has no Hookvault tables yet. Make them with: hookvault db migrate", code="not_migrated"
+            "The database has no Hookvault tables yet. Make them with: hookvault db migrate",
+            code="not_migrated",
         ) from None
     finally:
         await connection.close()
@@ -179,4 +180,6 @@ async def _transaction(pool: Any) -> AsyncIterator[Any]:
 
 
 def _unreachable_message(error: BaseException) -> str:
-    return f"The database does not answer ({type(error).__name__}). Check that PostgreSQL runs and DATABASE_URL is right."
+    return (
+        f"The database does not answer ({type(error).__name__}). Check that PostgreSQL runs and DATABASE_URL is right."
+    )

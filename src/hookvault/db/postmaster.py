@@ -55,13 +55,14 @@ class PidFile:
 
     pid: int
     socket_dir: Path
+    ready: bool
 
 
 def read_pid_file(home: Home) -> PidFile | None:
     """The pid file's contents; None when there is none, or not yet all of it."""
     try:
         lines = os.fsdecode((home.data / "postmaster.pid").read_bytes()).split("\n")
-        return PidFile(int(lines[0]), Path(lines[4]))
+        return PidFile(int(lines[0]), Path(lines[4]), ready=lines[7].strip() == "ready")
     except (FileNotFoundError, NotADirectoryError, ValueError, IndexError):
         return None
 
@@ -120,6 +121,12 @@ def probe(directory: Path) -> State:
     return "starting" if kind == b"E" and b"C" + _CANNOT_CONNECT_NOW + b"\0" in reply else "ready"
 
 
+def _recovering(home: Home) -> bool:
+    """Whether the server is there and says that it takes no connections yet, or no longer."""
+    found = read_pid_file(home)
+    return found is not None and probe(found.socket_dir) == "starting"
+
+
 def _message(connection: socket.socket) -> tuple[bytes, bytes]:
     """The first message, read whole: leaving with bytes unread would put a line into the server's log."""
     received = b""
@@ -163,9 +170,9 @@ def _freed(home: Home, lock: int) -> bool:
     while not try_lock(lock):
         if socket_of(home) is not None:
             return False
-        now, pid, found = time.monotonic(), live_pid(home), read_pid_file(home)
-        if pid is not None and found is not None and probe(found.socket_dir) == "starting":
-            stuck = now  # recovering, or shutting down: it gets there
+        now, pid = time.monotonic(), live_pid(home)
+        if _recovering(home):
+            stuck = now  # from a crash, or shutting down: it gets there
         if now - began > READY_TIMEOUT_S:
             raise _not_ready(home, pid)
         if now - stuck > PATIENCE_S and pid is not None:
@@ -176,7 +183,7 @@ def _freed(home: Home, lock: int) -> bool:
                 f"Processes of a former server still hold {home.root / 'server.lock'}, here or in another "
                 "container on the same directory. Wait until they have ended, or end them, then try again."
             )
-        time.sleep(0.02)
+        time.sleep(0.05)
     return True
 
 
@@ -227,7 +234,8 @@ def _await(process: "subprocess.Popen[bytes]", home: Home, directory: Path, writ
     """None as soon as the server takes connections, else what it said before it ended."""
     deadline = time.monotonic() + READY_TIMEOUT_S
     while process.poll() is None:
-        if probe(directory) == "ready":
+        found = read_pid_file(home)
+        if found is not None and found.pid == process.pid and found.ready and probe(directory) == "ready":
             if process.stderr is not None:
                 process.stderr.close()
             return None
@@ -277,9 +285,15 @@ def stop(home: Home) -> bool:
 
 
 def _terminate(pid: int, home: Home) -> None:
-    """Fast, and after a minute immediate: that loses nothing either, but the next start has to recover."""
+    """Fast, and after a minute immediate: that loses nothing either, but the next start has to recover.
+
+    A server that recovers from a crash is let finish: a fast shutdown in that moment hangs (seen with 18.4).
+    """
+    deadline = time.monotonic() + STOP_TIMEOUT_S
+    while _recovering(home) and live_pid(home) == pid and time.monotonic() < deadline:
+        time.sleep(0.1)
     for how, seconds in ((signal.SIGINT, STOP_TIMEOUT_S), (signal.SIGQUIT, PATIENCE_S)):
-        with suppress(ProcessLookupError):
+        if live_pid(home) == pid:
             os.kill(pid, how)
         if _ended(home, seconds):
             return

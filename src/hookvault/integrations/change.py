@@ -76,7 +76,8 @@ def check_secret(name: str, value: str, *, accept_sealed: bool = False) -> None:
     """
     if looks_masked(value):
         raise InvalidError(
-            f"{name} holds a mask, not a secret. Leave the field out to keep the stored value.", code="mask_submitted"
+            f"{name} holds a mask, not a secret. Leave the field out to keep the stored value.",
+            code="mask_submitted",
         )
     if is_ciphertext(value) and not accept_sealed:
         raise InvalidError(
@@ -120,4 +121,5 @@ def _is_shown_secret(value: object) -> bool:
 
 
 def _fault(name: str, message: str) -> InvalidError:
+    name = name[:64].encode("utf-8", "replace").decode()  # the caller's own words, short and certain to be encodable
     return InvalidError(f"{name} {message}.", errors=[{"field": name, "message": message}])

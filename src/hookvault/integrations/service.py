@@ -257,7 +257,10 @@ class IntegrationService:
 
 
 def _bodies(
-    whatsapp: Mapping[str, Any] | None, sms: Mapping[str, Any] | None, base_url: str | None, api_key: str | None
+    whatsapp: Mapping[str, Any] | None,
+    sms: Mapping[str, Any] | None,
+    base_url: str | None,
+    api_key: str | None,
 ) -> dict[Kind, Mapping[str, Any]]:
     n8n = {name: value for name, value in (("baseUrl", base_url), ("apiKey", api_key)) if value is not None}
     found = {"whatsapp": whatsapp, "sms": sms, "n8n": n8n or None}

@@ -82,9 +82,7 @@ def _stored(row: Row) -> StoredRow:
             values["apiKey"] = row["n8n_api_key"]
         configs["n8n"] = _config(row, "n8n", enabled=row["n8n_enabled"], values=values)
     if row["whatsapp_config"] is not None:
-        configs["whatsapp"] = _config(
-            row, "whatsapp", enabled=row["whatsapp_enabled"], values=row["whatsapp_config"]
-        )
+        configs["whatsapp"] = _config(row, "whatsapp", enabled=row["whatsapp_enabled"], values=row["whatsapp_config"])
     if row["sms_config"] is not None:
         configs["sms"] = _config(row, "sms", enabled=row["sms_enabled"], values=row["sms_config"])
     return StoredRow(

@@ -4,7 +4,14 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
-from hookvault.integrations.model import Integration, Kind, SecretInfo, StoredConfig, StoredRow, TenantIntegration
+from hookvault.integrations.model import (
+    Integration,
+    Kind,
+    SecretInfo,
+    StoredConfig,
+    StoredRow,
+    TenantIntegration,
+)
 from hookvault.providers.base import Provider
 
 
@@ -59,5 +66,7 @@ def secret_info(present: bool, hint: Mapping[str, str | None] | None) -> SecretI
         return SecretInfo(set=False)
     stored_at = (hint or {}).get("updatedAt")
     return SecretInfo(
-        set=True, hint=(hint or {}).get("hint"), updated_at=datetime.fromisoformat(stored_at) if stored_at else None
+        set=True,
+        hint=(hint or {}).get("hint"),
+        updated_at=datetime.fromisoformat(stored_at) if stored_at else None,
     )

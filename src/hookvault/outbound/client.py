@@ -1,14 +1,14 @@
 """The one HTTP client: every outbound URL of the service goes through here.
 
 It follows no redirect, reads no proxy setting from the environment, asks for no compression, and dials only
-addresses that were checked a moment before. One deadline covers a whole call, from the name to the body's last byte.
+addresses that were checked a moment before. One deadline covers a whole call, from the name to the last byte.
 """
 
 import asyncio
 import ssl
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from time import perf_counter
-from typing import NamedTuple
+from typing import Any
 
 from hookvault.outbound.dial import Dialler
 from hookvault.outbound.errors import (
@@ -24,14 +24,6 @@ from hookvault.outbound.resolve import Resolver
 from hookvault.outbound.wire import Connection, Reply, encode_request
 
 RESOLVE_S = 10.0  # a name server that takes longer is broken; the call's own deadline is often earlier
-
-
-class _Call(NamedTuple):
-    message: bytes
-    head: bool
-    began: float
-    deadline: float
-    timeout_s: float
 
 
 def secure_context() -> ssl.SSLContext:
@@ -68,11 +60,11 @@ class OutboundClient:
         self._resolver = resolver or Resolver()
         self._dialler = Dialler(self.pool, ssl_context or secure_context(), max_response_bytes)
 
-    async def post(
+    def post(
         self, target: Target, body: bytes, headers: Sequence[tuple[str, str]], *, timeout_s: float
-    ) -> Reply:
-        """POST `body` as it is. See `request`."""
-        return await self.request("POST", target, body, headers, timeout_s=timeout_s)
+    ) -> Coroutine[Any, Any, Reply]:
+        """POST `body` as it is. Gives the coroutine of `request`, which says more."""
+        return self.request("POST", target, body, headers, timeout_s=timeout_s)
 
     async def request(
         self,
@@ -85,15 +77,15 @@ class OutboundClient:
     ) -> Reply:
         """Call `target` once and give its response, whatever its status; redirects are not followed.
 
-        A kept connection that the peer closes before a single byte of its response is replaced by a new one, and
-        the request sent a second time; that is the only resend.
+        A kept connection that the peer closes before a single byte of its response is replaced by a new one,
+        and the request sent a second time; that is the only resend.
 
         Args:
             method: Such as "POST".
             target: From `parse_target`.
             body: The body's bytes, sent unchanged.
-            headers: Further header fields. The client sets Host, Content-Length and Accept-Encoding itself and
-                sends no User-Agent or Content-Type of its own.
+            headers: Further fields. The client sets Host, Content-Length and Accept-Encoding itself and sends
+                no User-Agent or Content-Type of its own.
             timeout_s: Seconds for everything together.
 
         Raises:
@@ -101,25 +93,31 @@ class OutboundClient:
         """
         began = perf_counter()
         message = encode_request(method, target, body, headers)
-        if self._loop is None:  # kept, since asking for the running loop costs a system call in Python 3.11
-            self._loop = asyncio.get_running_loop()
-        deadline = self._loop.time() + timeout_s
-        call = _Call(message, method == "HEAD", began, deadline, timeout_s)
-        kept = self.pool.take(target.origin)
-        if kept is None:
-            return await self._exchange(await self._dial(target, call), call)
-        try:
-            return await self._exchange(kept, call)
-        except ConnectionClosedError:
-            # RFC 9112 section 9.3.1: it closed while our request was on its way. Once a byte came, it had not.
-            if kept.heard or self.pool.closed:
+        loop = self._loop
+        if loop is None:  # kept, since asking for the running loop costs a system call in Python 3.11
+            loop = self._loop = asyncio.get_running_loop()
+        deadline = loop.time() + timeout_s
+        connection = self.pool.take(target.origin) or await self._dial(target, deadline, timeout_s)
+        while True:  # twice at most
+            future = connection.start(message, began, head=method == "HEAD")
+            timer = loop.call_at(deadline, connection.expire, future, timeout_s)
+            try:
+                return await future
+            except asyncio.CancelledError:
+                connection.drop(future)
                 raise
-        try:
-            fresh = await self._dial(target, call)
-        except OutboundError as error:
-            error.sent = True  # by the first attempt, for all we know
-            raise
-        return await self._exchange(fresh, call)
+            except ConnectionClosedError:
+                # RFC 9112 section 9.3.1: a kept connection may close while our request is on its way. Once a
+                # byte came, or on a new connection, the request may well have been acted on.
+                if connection.heard or connection.uses == 1 or self.pool.closed:
+                    raise
+            finally:
+                timer.cancel()
+            try:
+                connection = await self._dial(target, deadline, timeout_s)
+            except OutboundError as error:
+                error.sent = True  # by the first attempt, for all we know
+                raise
 
     async def check(self, target: Target) -> list[str]:
         """The checked addresses of `target`: the guard's whole verdict without a call.
@@ -141,27 +139,16 @@ class OutboundClient:
         await self.pool.close()
         self._resolver.close()
 
-    async def _exchange(self, connection: Connection, call: _Call) -> Reply:
-        future = connection.start(call.message, call.began, head=call.head)
-        timer = connection.loop.call_at(call.deadline, connection.expire, future, call.timeout_s)
-        try:
-            return await future
-        except asyncio.CancelledError:
-            connection.drop(future)
-            raise
-        finally:
-            timer.cancel()
-
-    async def _dial(self, target: Target, call: _Call) -> Connection:
+    async def _dial(self, target: Target, deadline: float, timeout_s: float) -> Connection:
         if self.pool.closed:
             raise ConnectError("the client is closed")
         step = "resolving its name"
         try:
-            async with asyncio.timeout_at(call.deadline):
+            async with asyncio.timeout_at(deadline):
                 addresses = await self.check(target)
                 step = "connecting"
                 return await self._dialler.connect(target, addresses)
         except TimeoutError:
             raise CallTimeoutError(
-                f"{target.host}:{target.port}: time ran out after {call.timeout_s:.3g} s while {step}"
+                f"{target.host}:{target.port}: time ran out after {timeout_s:.3g} s while {step}"
             ) from None

@@ -122,9 +122,7 @@ def _check_peer(target: Target, address: str, transport: asyncio.BaseTransport) 
     """The last wall: whatever lies between the check and the socket, the peer must be who was checked."""
     peer = transport.get_extra_info("peername")
     if peer is None or ipaddress.ip_address(peer[0]) != ipaddress.ip_address(address):
-        raise AddressBlockedError(
-            f"blocked: {target.host} was reached at another address than the checked {address}"
-        )
+        raise AddressBlockedError(f"blocked: {target.host} was reached at another address than the checked {address}")
 
 
 def _fault(error: OSError, *, tls: bool) -> str:
@@ -137,20 +135,14 @@ def _fault(error: OSError, *, tls: bool) -> str:
     if tls and isinstance(error, ConnectionError):
         return "it closed the connection during the TLS handshake"
     if error.errno in {errno.EMFILE, errno.ENFILE}:
-        return (
-            "this process has too many open files; raise its limit (ulimit -n) or lower WEBHOOK_CONCURRENCY"
-        )
+        return "this process has too many open files; raise its limit (ulimit -n) or lower WEBHOOK_CONCURRENCY"
     return error.strerror or type(error).__name__
 
 
 def _tls_fault(error: ssl.SSLError) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
-        return (
-            _CERTIFICATE_FAULTS.get(error.verify_code)
-            or f"its certificate is not accepted: {error.verify_message}"
-        )
+        return _CERTIFICATE_FAULTS.get(error.verify_code) or f"its certificate is not accepted: {error.verify_message}"
     reason = error.reason or ""
     return (
-        _TLS_FAULTS.get(reason)
-        or f"the TLS handshake failed ({reason.replace('_', ' ').lower() or 'no reason given'})"
+        _TLS_FAULTS.get(reason) or f"the TLS handshake failed ({reason.replace('_', ' ').lower() or 'no reason given'})"
     )

@@ -170,14 +170,8 @@ class AddressPolicy:
 
 
 def _blocked(host: str, address: str, refusal: Refusal) -> AddressBlockedError:
-    where = (
-        f"{host} is {refusal.kind}"
-        if host == address
-        else f"{host} resolves to {address}, which is {refusal.kind}"
-    )
-    return AddressBlockedError(
-        f"blocked: {where}; {ADVICE if refusal.listable else 'such addresses are never called'}"
-    )
+    where = f"{host} is {refusal.kind}" if host == address else f"{host} resolves to {address}, which is {refusal.kind}"
+    return AddressBlockedError(f"blocked: {where}; {ADVICE if refusal.listable else 'such addresses are never called'}")
 
 
 _PATH_SHAPE = re.compile(r"/[!-~]*\Z")
@@ -247,14 +241,10 @@ def parse_target(url: str, policy: AddressPolicy) -> Target:
     if len(url) > MAX_URL:
         raise InvalidURLError(f"the URL is longer than {MAX_URL} characters")
     if _FORBIDDEN.search(url):
-        raise InvalidURLError(
-            "the URL holds white space, a control character or a backslash; percent-encode it"
-        )
+        raise InvalidURLError("the URL holds white space, a control character or a backslash; percent-encode it")
     parts = _URL.match(url)
     if parts is None:
-        raise InvalidURLError(
-            "not an absolute URL; write it in full, such as https://n8n.example.com/webhook/orders"
-        )
+        raise InvalidURLError("not an absolute URL; write it in full, such as https://n8n.example.com/webhook/orders")
     scheme = parts["scheme"].lower()
     host, port = _authority(parts["authority"], _checked_scheme(scheme, policy))
     target = Target(scheme, host, port, _path(parts["rest"]), _host_headers(scheme, host, port)[0])
@@ -273,9 +263,7 @@ def is_literal(host: str) -> bool:
 def _checked_scheme(scheme: str, policy: AddressPolicy) -> int:
     """The scheme's default port."""
     if scheme not in _DEFAULT_PORTS:
-        raise InvalidURLError(
-            "only https:// URLs can be called" + (" (and http://)" if policy.allow_http else "")
-        )
+        raise InvalidURLError("only https:// URLs can be called" + (" (and http://)" if policy.allow_http else ""))
     if scheme == "http" and not policy.allow_http:
         raise InvalidURLError(HTTP_REFUSED)
     return _DEFAULT_PORTS[scheme]
@@ -283,9 +271,7 @@ def _checked_scheme(scheme: str, policy: AddressPolicy) -> int:
 
 def _authority(text: str, default_port: int) -> tuple[str, int]:
     if "@" in text:
-        raise InvalidURLError(
-            "the URL holds a user name or password; put credentials into the webhook's auth fields"
-        )
+        raise InvalidURLError("the URL holds a user name or password; put credentials into the webhook's auth fields")
     parts = _AUTHORITY.match(text)
     if parts is None:
         raise InvalidURLError("the URL's host or port can't be read")

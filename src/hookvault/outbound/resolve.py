@@ -1,8 +1,8 @@
 """Names to addresses, without ever holding up the event loop.
 
 The platform's own resolver is asked, since it knows the hosts file, containers' names and search domains. It
-blocks and can't be interrupted, so each look-up has a thread of its own: a bounded number, and daemons, so that
-one that hangs neither delays other names nor the end of the process.
+blocks and can't be interrupted, so each look-up has a thread of its own: a bounded number, and daemons, so
+that one that hangs neither delays other names nor the end of the process.
 """
 
 import asyncio
@@ -119,9 +119,7 @@ class Resolver:
         with contextlib.suppress(RuntimeError):  # the loop was closed while the resolver was thinking
             loop.call_soon_threadsafe(self._land, loop, host, tuple(addresses), fault)
 
-    def _land(
-        self, loop: asyncio.AbstractEventLoop, host: str, addresses: tuple[str, ...], fault: str | None
-    ) -> None:
+    def _land(self, loop: asyncio.AbstractEventLoop, host: str, addresses: tuple[str, ...], fault: str | None) -> None:
         answer = _Answer(addresses, fault, loop.time() + (TTL_S if fault is None else FAILED_TTL_S))
         self._answers.pop(host, None)  # the newest last, so that the first is always the oldest
         if len(self._answers) >= MAX_NAMES:

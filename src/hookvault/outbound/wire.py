@@ -1,7 +1,7 @@
 """HTTP/1.1 (RFC 9112) on one connection: a request out, a response in, and whether it may serve again.
 
-This is the hot path. One request is one write and one future; nothing here makes tasks. llhttp parses, and refuses
-what can be read in two ways: two Content-Lengths, or one beside Transfer-Encoding.
+This is the hot path. One request is one write and one future; nothing here makes tasks. llhttp parses, and
+refuses what can be read in two ways: two Content-Lengths, or one beside Transfer-Encoding.
 """
 
 import asyncio
@@ -21,9 +21,7 @@ from hookvault.outbound.errors import (
 )
 from hookvault.outbound.guard import Target
 
-MAX_HEAD = (
-    65536  # bytes of status line and header fields; also of trailers and chunk extensions without a body
-)
+MAX_HEAD = 65536  # bytes of status line and header fields; also of trailers and chunk extensions without a body
 MAX_INTERIM = 16  # 1xx responses before the real one
 
 _START = b"HTTP/1."
@@ -32,10 +30,11 @@ _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")
 _VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*\Z")
 # The client's own: where a message goes, where it ends, what may come back. A caller can't have them differ.
 _OWN = frozenset(
-    ("host", "content-length", "transfer-encoding", "te", "trailer", "connection", "keep-alive", "upgrade")
-    + ("accept-encoding", "expect", "proxy-connection")
+    {"host", "content-length", "transfer-encoding", "te", "trailer", "connection", "keep-alive", "upgrade"}
+    | {"accept-encoding", "expect", "proxy-connection"}
 )
 _BODILESS = frozenset({"GET", "HEAD", "DELETE", "OPTIONS"})
+_METHODS = _BODILESS | {"POST", "PUT", "PATCH"}
 _MAX_NAMES = 2048
 _sendable: set[str] = set()  # header names found good; a handful in practice, bounded all the same
 _lowered: dict[bytes, str] = {}  # header names as received, in lower case
@@ -78,13 +77,11 @@ def encode_request(method: str, target: Target, body: bytes, headers: Sequence[t
     for name, _ in headers:
         if name not in _sendable:
             _check_name(name)
-    if not _TOKEN.match(method):
-        raise InvalidHeaderError("the request's method is not a token")
+    if method not in _METHODS:
+        raise InvalidHeaderError("the request's method is not one of " + ", ".join(sorted(_METHODS)))
     length = f"Content-Length: {len(body)}\r\n" if body or method not in _BODILESS else ""
-    start = (
-        f"{method} {target.path} HTTP/1.1\r\nHost: {target.host_header}\r\nAccept-Encoding: identity\r\n{length}"
-    )
-    return b"%b%b\r\n%b" % (start.encode("ascii"), fields, body)
+    start = f"{method} {target.path} HTTP/1.1\r\nHost: {target.host_header}\r\nAccept-Encoding: identity\r\n"
+    return b"".join((start.encode("ascii"), length.encode("ascii"), fields, b"\r\n", body))
 
 
 def _check_values(headers: Sequence[tuple[str, str]]) -> None:
@@ -139,7 +136,8 @@ class Connection(asyncio.Protocol):
     __slots__ = (
         "_began", "_body", "_done", "_extra", "_fault", "_future", "_head", "_headers", "_in_body",
         "_interim", "_keep", "_limit", "_owner", "_parser", "_peer", "_received", "_size", "_status",
-        "_transport", "_truncated", "address", "born", "closed", "heard", "idle_since", "loop", "origin", "uses",
+        "_transport", "_truncated", "address", "born", "closed", "heard", "idle_since", "loop", "origin",
+        "uses",
     )  # fmt: skip
 
     def __init__(self, owner: Owner, target: Target, address: str, limit: int) -> None:

@@ -1,0 +1,1 @@
+"""Whom we speak to: field lists as data, one file each."""

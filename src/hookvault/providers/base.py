@@ -19,11 +19,9 @@ MAX_UNKNOWN_LISTED = 20  # a body of thousands of unknown fields must not be ans
 ValueKind = Literal["text", "phone", "url", "label"]
 Fault = dict[str, str]
 
-# White space as str.strip() knows it, and the invisible characters that come along when a token is copied from
-# a web page. One set and one strip: taking the two kinds off in turns would be quadratic in the length.
-_SURROUNDING = "".join(chr(code) for code in range(0x3001) if chr(code).isspace()) + (
-    "\u200b\u200c\u200d\u2060\ufeff"
-)
+# White space as str.strip() knows it, and invisible characters that come along when a token is copied from a
+# web page. One set and one strip: taking the two kinds off in turns would be quadratic in the length.
+_SURROUNDING = "".join(chr(code) for code in range(0x3001) if chr(code).isspace()) + ("\u200b\u200c\u200d\u2060\ufeff")
 _FORBIDDEN_CATEGORIES = frozenset({"Cc", "Zl", "Zp"})
 _PHONE_FILLING = re.compile(r"[\s().\u2010-\u2015-]+")
 _LABEL = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\Z")
@@ -151,9 +149,7 @@ class Provider:
 
     def _absences(self, present: Collection[str]) -> list[Fault]:
         faults = [
-            _fault(item.name, "is required")
-            for item in self.fields
-            if item.required and item.name not in present
+            _fault(item.name, "is required") for item in self.fields if item.required and item.name not in present
         ]
         faults += [
             _fault(group[0], f"at least one of {' and '.join(group)} is required")
@@ -169,9 +165,7 @@ class Provider:
             if item.name in given and item.looks_off(given[item.name])
         ]
         warnings += [
-            _fault(item.name, item.missing)
-            for item in self.fields
-            if item.missing and item.name not in present
+            _fault(item.name, item.missing) for item in self.fields if item.missing and item.name not in present
         ]
         for group in self.together:
             absent = [name for name in group if name not in present]

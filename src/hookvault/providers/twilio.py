@@ -11,8 +11,7 @@ TWILIO = Provider(
             label="Account SID",
             required=True,
             pattern=r"^AC[0-9a-fA-F]{32}$",
-            hint="An account SID is usually AC and 32 hexadecimal digits. "
-            "SK begins an API key, which goes elsewhere.",
+            hint="An account SID is usually AC and 32 hexadecimal digits. SK begins an API key, which goes elsewhere.",
             max_length=256,
         ),
         Field(

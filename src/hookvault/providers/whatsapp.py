@@ -31,8 +31,7 @@ WHATSAPP = Provider(
             label="Access token",
             required=True,
             pattern=r"^EAA[A-Za-z0-9]{60,}$",
-            hint="An access token usually begins with EAA and has more than 60 letters and digits, "
-            "without 'Bearer'.",
+            hint="An access token usually begins with EAA and has more than 60 letters and digits, without 'Bearer'.",
         ),
         Field(
             name="webhookVerifyToken",
@@ -46,8 +45,7 @@ WHATSAPP = Provider(
             label="App secret",
             pattern=r"^[0-9a-f]{32}$",
             hint="An app secret is usually 32 lower-case hexadecimal digits.",
-            missing="Without the app secret the signature of incoming messages (X-Hub-Signature-256) "
-            "can't be checked.",
+            missing="Without the app secret the signature of incoming messages (X-Hub-Signature-256) can't be checked.",
             max_length=1024,
         ),
         Field(

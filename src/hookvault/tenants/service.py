@@ -78,12 +78,12 @@ class TenantService:
         async with self._database.tenant(tenant_id) as tx:
             old = await store.get(tx, tenant_id, lock=True)
             if if_version is not None and if_version != old.version:
-                raise PreconditionError(f"The tenant was changed since version {if_version}; it is at {old.version} now.")
+                raise PreconditionError(
+                    f"The tenant was changed since version {if_version}; it is at {old.version} now."
+                )
             tenant = replace(old, **changes, version=old.version + 1, updated_at=now())
             await store.update(tx, tenant)
-            await audit.record(
-                tx, actor, "tenant.updated", ("tenant", tenant_id), detail={"changed": sorted(changes)}
-            )
+            await audit.record(tx, actor, "tenant.updated", ("tenant", tenant_id), detail={"changed": sorted(changes)})
         return tenant
 
     async def delete_tenant(self, tenant_id: str, *, actor: Actor = IN_PROCESS) -> None:

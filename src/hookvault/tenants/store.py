@@ -52,9 +52,7 @@ async def list_page(tx: SystemTx, *, limit: int, cursor: str | None) -> Page[Ten
 async def update(tx: TenantTx, tenant: Tenant) -> None:
     """Stores a tenant's changed fields. Raises ConflictError, code `tenant_exists`, when the slug is taken."""
     try:
-        await tx.execute(
-            _UPDATE, tenant.id, tenant.slug, tenant.name, tenant.status, tenant.version, tenant.updated_at
-        )
+        await tx.execute(_UPDATE, tenant.id, tenant.slug, tenant.name, tenant.status, tenant.version, tenant.updated_at)
     except asyncpg.UniqueViolationError as error:
         raise _taken(error, tenant) from None
 

@@ -7,7 +7,6 @@ tenant's data key and the place the value belongs to as associated data.
 
 import os
 import re
-from contextlib import suppress
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -158,8 +157,7 @@ def open_bytes(aead: AESGCM, text: str, aad: bytes | None) -> bytes:
         return aead.decrypt(iv, encrypted + tag, aad)
     except InvalidTag:
         raise CipherError(
-            "the ciphertext does not open: it was made under another key, belongs to another place, "
-            "or was altered"
+            "the ciphertext does not open: it was made under another key, belongs to another place, or was altered"
         ) from None
 
 
@@ -206,14 +204,16 @@ def _bound(aad: bytes) -> bytes:
 def _utf8(text: str) -> bytes:
     if not isinstance(text, str):
         raise InvalidError(f"only text can be encrypted, not {type(text).__name__}")
-    # raised after the handler, not in it: UnicodeEncodeError carries the whole text, and would stay as the
-    # context
-    with suppress(UnicodeEncodeError):
+    try:
         return text.encode()
+    except UnicodeEncodeError:
+        pass  # raised below, out of the handler: this error carries the whole text and would stay as context
     raise InvalidError("the text is not valid Unicode (it has a lone surrogate) and can't be encrypted")
 
 
 def _text(plaintext: bytes) -> str:
-    with suppress(UnicodeDecodeError):  # as above: the error would carry the plaintext
+    try:
         return plaintext.decode()
+    except UnicodeDecodeError:
+        pass  # as above: the error would carry the plaintext
     raise CipherError("the ciphertext opens, but what it holds is not UTF-8 text")

@@ -38,9 +38,7 @@ def sms_kind(config: Mapping[str, Any]) -> str | None:
     return provider if isinstance(provider, str) and provider in SMS_KINDS else None
 
 
-def encrypt_fields(
-    config: Mapping[str, Any], plain: Collection[str], key: str | bytes | None = None
-) -> dict[str, Any]:
+def encrypt_fields(config: Mapping[str, Any], plain: Collection[str], key: str | bytes | None = None) -> dict[str, Any]:
     """A copy with every field but the plain ones encrypted (version 0).
 
     None stays None. A text that already has the form of a ciphertext is left as it is, so that passing a
@@ -59,9 +57,7 @@ def encrypt_fields(
     return _mapped(config, plain, lambda text: text if is_ciphertext(text) else encrypt(text, key))
 
 
-def decrypt_fields(
-    config: Mapping[str, Any], plain: Collection[str], key: str | bytes | None = None
-) -> dict[str, Any]:
+def decrypt_fields(config: Mapping[str, Any], plain: Collection[str], key: str | bytes | None = None) -> dict[str, Any]:
     """A copy with every field but the plain ones decrypted (version 0). None stays None.
 
     Raises:
@@ -74,9 +70,7 @@ def decrypt_fields(
     return _mapped(config, plain, lambda text: decrypt(text, key))
 
 
-def _mapped(
-    config: Mapping[str, Any], plain: Collection[str], change: Callable[[str], str]
-) -> dict[str, Any]:
+def _mapped(config: Mapping[str, Any], plain: Collection[str], change: Callable[[str], str]) -> dict[str, Any]:
     done = {}
     for name, value in config.items():
         done[name] = value if name in plain or value is None else _changed(name, value, change)
@@ -95,9 +89,7 @@ def _changed(name: str, value: str, change: Callable[[str], str]) -> str:
 
 def _refuse_other_than_text(config: Mapping[str, Any], plain: Collection[str]) -> None:
     wrong = [
-        name
-        for name, value in config.items()
-        if name not in plain and value is not None and not isinstance(value, str)
+        name for name, value in config.items() if name not in plain and value is not None and not isinstance(value, str)
     ]
     if wrong:
         raise InvalidError(

@@ -34,9 +34,7 @@ class Secret:
         theirs = other.open() if isinstance(other, Secret) else other
         # surrogatepass: a text that isn't valid Unicode is merely different, no error that would carry it
         # along
-        return hmac.compare_digest(
-            self._text.encode("utf-8", "surrogatepass"), theirs.encode("utf-8", "surrogatepass")
-        )
+        return hmac.compare_digest(self._text.encode("utf-8", "surrogatepass"), theirs.encode("utf-8", "surrogatepass"))
 
     def __repr__(self) -> str:
         return HIDDEN
@@ -47,10 +45,7 @@ class Secret:
     def __format__(self, format_spec: str) -> str:
         return HIDDEN
 
-    def __getstate__(self) -> NoReturn:
-        raise TypeError("a Secret can't be pickled or copied; open it where it is needed")
-
-    def __reduce_ex__(self, protocol: object) -> NoReturn:
+    def __getstate__(self) -> NoReturn:  # what copy and every pickle protocol ask for
         raise TypeError("a Secret can't be pickled or copied; open it where it is needed")
 
     @classmethod

@@ -1,0 +1,1 @@
+"""Calling out: model, store, signing, call, record."""

@@ -59,7 +59,9 @@ class Caller:
         Raises:
             UnavailableError: `overloaded` before anything was sent, or `recording_unavailable` after.
         """
-        budget_s = min(request.timeout_ms or endpoint.policy.timeout_ms or default_timeout_s * 1000, MAX_BUDGET_MS) / 1000
+        budget_s = (
+            min(request.timeout_ms or endpoint.policy.timeout_ms or default_timeout_s * 1000, MAX_BUDGET_MS) / 1000
+        )
         deadline = time.monotonic() + budget_s
         await self._gate.enter(endpoint.tenant_id, budget_s)
         try:
@@ -127,7 +129,7 @@ class Caller:
             reply = await self._client.post(target, body, headers, timeout_s=timeout_s)
         except (OutboundError, InvalidError) as error:
             verdict = judge_error(error.code, error.message, retry_on_timeout=endpoint.policy.retry_on_timeout)
-            return _Attempt(*identity, verdict, None, None, False, _ms(time.monotonic() - began), {})  # noqa: FBT003
+            return _Attempt(*identity, verdict, None, None, False, _ms(time.monotonic() - began), {})
         return _judged(endpoint, identity, reply)
 
 

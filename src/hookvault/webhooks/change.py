@@ -67,7 +67,9 @@ def view(webhook: StoredWebhook, counters: Counters, *, signing_secret: Secret |
 
     def mark(field: str, sealed: str | None) -> SecretMark:
         hint = webhook.secret_hints.get(field, {})
-        return SecretMark(sealed is not None, hint.get("hint"), hint.get("updatedAt")) if sealed else SecretMark(set=False)
+        return (
+            SecretMark(sealed is not None, hint.get("hint"), hint.get("updatedAt")) if sealed else SecretMark(set=False)
+        )
 
     shared = {
         name: getattr(webhook, name)
@@ -88,9 +90,7 @@ def view(webhook: StoredWebhook, counters: Counters, *, signing_secret: Secret |
     )
 
 
-def _auth(
-    webhook: StoredWebhook, fields: Mapping[str, Any], auth_type: str, editing: Editing
-) -> dict[str, Any]:
+def _auth(webhook: StoredWebhook, fields: Mapping[str, Any], auth_type: str, editing: Editing) -> dict[str, Any]:
     same_type = auth_type == webhook.auth_type
     given = fields.get("auth_config")
     config = dict(given if given is not None else (webhook.auth_config if same_type else {}))

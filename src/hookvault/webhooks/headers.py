@@ -74,9 +74,7 @@ def recorded_headers(endpoint: Endpoint, headers: Headers) -> bytes:
     """What the record keeps of a call's headers, as JSON: no auth, no signature, static values hidden."""
     hidden = {name for name, _ in endpoint.static_headers}
     left_out = {"webhook-signature", "authorization", str(endpoint.auth_config.get("headerName", "")).lower()}
-    kept = {
-        name: "***" if name in hidden else value for name, value in headers if name.lower() not in left_out
-    }
+    kept = {name: "***" if name in hidden else value for name, value in headers if name.lower() not in left_out}
     return msgspec.json.encode(kept)
 
 
@@ -96,7 +94,13 @@ def echo_forms(secret: Secret) -> tuple[bytes, ...]:
         return ()
     raw = text.encode()
     escaped = msgspec.json.encode(text)[1:-1]
-    forms = {raw, base64.b64encode(raw), quote(text, safe="").encode(), escaped, escaped.replace(b"/", b"\\/")}
+    forms = {
+        raw,
+        base64.b64encode(raw),
+        quote(text, safe="").encode(),
+        escaped,
+        escaped.replace(b"/", b"\\/"),
+    }
     return tuple(sorted(forms, key=len, reverse=True))
 
 

@@ -36,6 +36,12 @@ class Recorder:
         self._queue: deque[_Waiting] = deque()
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        self.totals = {"success": 0, "failed": 0}
+
+    @property
+    def waiting(self) -> int:
+        """Calls that wait for their commit."""
+        return len(self._queue)
 
     def start(self) -> None:
         """Starts the writer."""
@@ -82,7 +88,7 @@ class Recorder:
         except (InvalidError, asyncpg.PostgresError):
             if len(batch) == 1:
                 await self._insist([_as_text(calls[0])])
-                _succeed(batch)
+                self._succeed(batch)
                 return
             middle = len(batch) // 2
             for half in (batch[:middle], batch[middle:]):
@@ -91,7 +97,7 @@ class Recorder:
                 except (InvalidError, asyncpg.PostgresError) as error:
                     _fail(half, error)
             return
-        _succeed(batch)
+        self._succeed(batch)
 
     async def _insist(self, calls: Sequence[CallRecord]) -> None:
         """Commits calls, waiting out a restart of the database for a few seconds."""
@@ -122,15 +128,15 @@ class Recorder:
             async with self._database.system() as tx:
                 await store.record(tx, calls)
 
+    def _succeed(self, batch: Sequence[_Waiting]) -> None:
+        for call, future in batch:
+            self.totals["success" if call.success else "failed"] += 1
+            if not future.done():
+                future.set_result(None)
+
     async def _was_committed(self, call: CallRecord) -> bool:
         async with self._database.system() as tx:
             return await store.is_recorded(tx, call)
-
-
-def _succeed(batch: Sequence[_Waiting]) -> None:
-    for _, future in batch:
-        if not future.done():
-            future.set_result(None)
 
 
 def _fail(batch: Sequence[_Waiting], cause: Exception) -> None:

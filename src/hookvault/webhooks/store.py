@@ -42,7 +42,9 @@ UPDATE n8n_webhooks SET deleted_at = $3, updated_at = $3, updated_by = $4, is_ac
 WHERE tenant_id = $1 AND id = $2 AND deleted_at IS NULL
 """
 
-_LOCK = f"SELECT {_COLUMNS} FROM n8n_webhooks w WHERE w.tenant_id = $1 AND w.id = $2 AND w.deleted_at IS NULL FOR UPDATE"  # noqa: S608, E501 - constants only
+_LOCK = (
+    f"SELECT {_COLUMNS} FROM n8n_webhooks w WHERE w.tenant_id = $1 AND w.id = $2 AND w.deleted_at IS NULL FOR UPDATE"  # noqa: S608 - constants only
+)
 
 # What a call needs, in one round trip: the webhook and whether its tenant is active.
 _TARGET = f"""
@@ -105,7 +107,13 @@ class CallTarget:
 
 async def insert(tx: TenantTx, webhook: StoredWebhook) -> None:
     """Stores a new webhook. Raises ConflictError, code `webhook_exists`, when the workflow name is taken."""
-    values = (webhook.config_version, webhook.created_at, webhook.created_by, webhook.updated_at, webhook.updated_by)
+    values = (
+        webhook.config_version,
+        webhook.created_at,
+        webhook.created_by,
+        webhook.updated_at,
+        webhook.updated_by,
+    )
     try:
         await tx.execute(_INSERT, webhook.id, webhook.tenant_id, *_settable(webhook), *values)
     except asyncpg.UniqueViolationError:
@@ -253,5 +261,6 @@ def _counters(row: Row) -> Counters:
 
 def _taken(webhook: StoredWebhook) -> ConflictError:
     return ConflictError(
-        f"This tenant has a webhook with the workflow name {webhook.workflow_name} already.", code="webhook_exists"
+        f"This tenant has a webhook with the workflow name {webhook.workflow_name} already.",
+        code="webhook_exists",
     )

@@ -1,0 +1,118 @@
+"""The API: all routes, and every error as a problem document."""
+
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.openapi.utils import get_openapi
+from fastapi.responses import RedirectResponse
+from starlette.exceptions import HTTPException
+
+from hookvault import __version__
+from hookvault.api import analytics, docs, health, integrations, keys, tenants, webhooks
+from hookvault.api.guard import Guard
+from hookvault.api.problem import Headers, plain_problem, problem
+from hookvault.api.schemas import ProblemOut
+from hookvault.api.services import App
+from hookvault.errors import HookvaultError
+
+DESCRIPTION = (
+    "Credentials, webhooks and their records for every tenant of a platform. Every error is a problem document (RFC 9457) "
+    "with a stable `code`."
+)
+_ROUTERS = (
+    tenants.router,
+    integrations.router,
+    analytics.router,
+    webhooks.router,
+    webhooks.calling,
+    keys.router,
+    health.router,
+    docs.router,
+)
+
+
+def create_app(app: App) -> Guard:
+    """The ASGI application on a built `App`."""
+    inner = FastAPI(
+        title="Hookvault",
+        version=__version__,
+        description=DESCRIPTION,
+        openapi_url="/api/openapi.json",
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        exception_handlers={
+            HookvaultError: _on_own_error,
+            RequestValidationError: _on_invalid,
+            HTTPException: _on_http_error,
+        },
+    )
+    inner.state.hookvault = app
+    inner.state.registry = health.metrics_registry(app)
+    for router in _ROUTERS:
+        inner.include_router(router)
+    inner.add_api_route("/", _to_docs, include_in_schema=False)
+    inner.openapi = lambda: _openapi(inner)  # type: ignore[method-assign]
+    return Guard(app, inner)
+
+
+async def _to_docs() -> Response:
+    return RedirectResponse("/api/docs")
+
+
+def _openapi(inner: FastAPI) -> dict[str, Any]:
+    if inner.openapi_schema is None:
+        document = get_openapi(
+            title=inner.title, version=inner.version, description=inner.description, routes=inner.routes
+        )
+        components = document.setdefault("components", {})
+        components.setdefault("schemas", {})["ProblemOut"] = ProblemOut.model_json_schema()
+        components["securitySchemes"] = {"apiKey": {"type": "http", "scheme": "bearer", "bearerFormat": "hv_..."}}
+        for path, operations in document["paths"].items():
+            if path.startswith("/api/platform") or path.startswith("/api/tenants"):
+                for operation in operations.values():
+                    operation["security"] = [{"apiKey": []}]
+        inner.openapi_schema = document
+    return inner.openapi_schema
+
+
+async def _on_own_error(_request: Request, error: Exception) -> Response:
+    if not isinstance(error, HookvaultError):
+        raise error
+    return _response(*problem(error))
+
+
+async def _on_invalid(_request: Request, error: Exception) -> Response:
+    """FastAPI's and Pydantic's findings, without the input that they would quote."""
+    found = error.errors() if isinstance(error, RequestValidationError) else []
+    if any(item["type"] == "json_invalid" for item in found):
+        return _response(*plain_problem(400, "malformed_body", "The body is not JSON."))
+    errors = [_field_error(item) for item in found[:20]]
+    detail = "; ".join(f"{item['field']}: {item['message']}" for item in errors) or "The request is not acceptable."
+    return _response(*plain_problem(422, "invalid_input", detail, errors=errors))
+
+
+def _field_error(item: Any) -> dict[str, str]:
+    where = [str(part)[:64] for part in item["loc"] if part not in ("body", "query", "path", "header")]
+    return {
+        "field": ".".join(where) or "body",
+        "message": str(item["msg"]).removeprefix("Value error, ")[:300],
+    }
+
+
+async def _on_http_error(_request: Request, error: Exception) -> Response:
+    if not isinstance(error, HTTPException):
+        raise error
+    codes = {
+        404: ("not_found", "There is no such route."),
+        405: ("method_not_allowed", "The route has no such method."),
+    }
+    code, message = codes.get(error.status_code, ("http_error", "The request can't be answered."))
+    response = _response(*plain_problem(error.status_code, code, message))
+    response.headers.update(error.headers or {})
+    return response
+
+
+def _response(status: int, body: bytes, headers: Headers) -> Response:
+    return Response(body, status, headers={name.decode(): value.decode() for name, value in headers})

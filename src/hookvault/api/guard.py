@@ -1,0 +1,122 @@
+"""The outermost layer: finds who asks, bounds and checks the body, hands on, and answers every error as a problem."""
+
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from hookvault.api.access import Asking, authenticate, authorize, client_ip, header, request_id
+from hookvault.api.body import ClientGoneError, check_json, check_storable, read_body
+from hookvault.api.call import ROUTE, answer_call
+from hookvault.api.problem import Headers, plain_problem, problem
+from hookvault.api.services import App
+from hookvault.errors import HookvaultError
+from hookvault.log import get_logger
+
+Message = Mapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+ASGIApp = Callable[[dict[str, Any], Receive, Send], Awaitable[None]]
+
+_OPEN = frozenset({"/", "/healthz", "/readyz", "/metrics", "/api/docs", "/api/docs.css", "/api/openapi.json"})
+_WITH_BODY = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+_SAFE: Headers = [
+    (b"x-content-type-options", b"nosniff"),
+    (b"cache-control", b"no-store"),
+    (b"referrer-policy", b"no-referrer"),
+    (
+        b"content-security-policy",
+        b"default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    ),
+]
+
+_log = get_logger()
+
+
+class Guard:
+    """ASGI application in front of the routes. The hot route is answered here, all others by `inner`."""
+
+    def __init__(self, app: App, inner: ASGIApp) -> None:
+        self._app = app
+        self._inner = inner
+
+    async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
+        """Answers one request."""
+        if scope["type"] != "http":
+            await self._inner(scope, receive, send)
+            return
+        reply = _Reply(send)
+        try:
+            if scope["method"] == "POST" and ROUTE.fullmatch(scope["path"]):
+                await reply.send_whole(*await answer_call(self._app, scope, receive))
+            else:
+                await self._manage(scope, receive, reply)
+        except HookvaultError as error:
+            if error.status >= 500:
+                _log.error("request_failed", code=error.code, path=scope["path"], message=error.message)
+            await reply.send_whole(*problem(error))
+        except ClientGoneError:
+            return
+        except Exception as error:
+            _log.exception("internal_error", path=scope["path"], error=type(error).__name__)
+            message = "Something went wrong on our side; the log tells more under the request's id."
+            await reply.send_whole(*plain_problem(500, "internal_error", message))
+
+    async def _manage(self, scope: dict[str, Any], receive: Receive, reply: "_Reply") -> None:
+        began = time.monotonic()
+        path, method = scope["path"], scope["method"]
+        identifier = request_id(scope)
+        reply.request_id = identifier.encode()
+        if path not in _OPEN:
+            principal = await authenticate(scope, self._app.api_keys)
+            authorize(principal, path)
+            ip = client_ip(scope, self._app.settings.trusted_proxies)
+            scope["hookvault.asking"] = Asking(principal, ip, identifier)
+            if method in _WITH_BODY:
+                receive = await _checked(scope, receive)
+        await self._inner(scope, receive, reply)
+        elapsed_ms = round((time.monotonic() - began) * 1000, 1)
+        _log.info("request", method=method, path=path, status=reply.status, ms=elapsed_ms, request_id=identifier)
+
+
+class _Reply:
+    """Sends a response with the headers that every response has, and knows whether one was begun."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self.status = 0
+        self.request_id = b""
+
+    async def __call__(self, message: dict[str, Any]) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            own = [*_SAFE, (b"x-request-id", self.request_id)] if self.request_id else _SAFE
+            message = {**message, "headers": [*message.get("headers", ()), *own]}
+        await self._send(message)
+
+    async def send_whole(self, status: int, body: bytes, headers: Headers) -> None:
+        """Sends a whole response, unless one was begun already."""
+        if self.status:
+            return
+        length = (b"content-length", str(len(body)).encode())
+        await self({"type": "http.response.start", "status": status, "headers": [*headers, length]})
+        await self._send({"type": "http.response.body", "body": body})
+
+
+async def _checked(scope: dict[str, Any], receive: Receive) -> Receive:
+    """A receive that replays the body once it was read and found fit."""
+    body = await read_body(scope, receive)
+    if body:
+        check_json(scope, body)
+        if header(scope, b"content-type") is None:
+            scope["headers"] = [*scope["headers"], (b"content-type", b"application/json")]
+        check_storable(body)
+    sent = False
+
+    async def replay() -> Message:
+        nonlocal sent
+        if sent:
+            return await receive()
+        sent = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return replay

@@ -1,0 +1,252 @@
+"""Shapes on the wire. No field of an answer can hold a stored secret: those are `SecretOut`, which has no value."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Generic, Literal, TypeVar
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+from hookvault.ids import NAME_PATTERN
+
+T = TypeVar("T")
+
+
+class Wire(BaseModel):
+    """camelCase outside, snake_case inside; unknown fields are refused."""
+
+    model_config = ConfigDict(
+        alias_generator=to_camel,
+        populate_by_name=True,
+        extra="forbid",
+        from_attributes=True,
+        hide_input_in_errors=True,
+        strict=False,
+    )
+
+
+class PageOut(Wire, Generic[T]):
+    """A page of a list; `nextCursor` is null on the last."""
+
+    items: list[T]
+    next_cursor: str | None
+
+
+class ProblemOut(BaseModel):
+    """An error (RFC 9457). `code` is stable; `errors` names fields."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: str
+    title: str
+    status: int
+    code: str
+    detail: str
+    errors: list[dict[str, str]] | None = None
+
+
+class SecretOut(Wire):
+    """What is shown of a stored secret."""
+
+    set: bool
+    hint: str | None = None
+    updated_at: datetime | None = None
+
+
+class TenantIn(Wire):
+    """A new tenant; id and slug are derived from the name where absent."""
+
+    id: str | None = Field(None, pattern=NAME_PATTERN)
+    slug: str | None = Field(None, pattern=NAME_PATTERN)
+    name: str = Field(min_length=1, max_length=200)
+
+
+class TenantPatch(Wire):
+    """Changes to a tenant."""
+
+    slug: str = Field("", pattern=NAME_PATTERN)
+    name: str = Field("", min_length=1, max_length=200)
+    status: Literal["active", "suspended"] = "active"
+
+
+class TenantOut(Wire):
+    """A tenant."""
+
+    id: str
+    slug: str
+    name: str
+    status: Literal["active", "suspended"]
+    version: int
+    created_at: datetime
+    updated_at: datetime
+
+
+class PolicyIn(Wire):
+    """How a webhook is called; null or absent means the default."""
+
+    timeout_ms: int | None = Field(None, ge=1, le=120_000, strict=True)
+    max_retries: int | None = Field(None, ge=0, le=10, strict=True)
+    retry_on_timeout: bool | None = Field(None, strict=True)
+
+
+class WebhookFields(Wire):
+    """What may be written into a webhook."""
+
+    webhook_url: str | None = Field(None, max_length=2048)
+    description: str | None = Field(None, max_length=2000)
+    is_active: bool = Field(True, strict=True)
+    auth_type: Literal["none", "bearer", "header", "basic", "jwt"] = "none"
+    auth_config: dict[str, Any] = Field(default_factory=dict)
+    auth_token: str | SecretOut | None = None
+    static_headers: dict[str, str | SecretOut | None] | None = None
+    policy: PolicyIn | None = None
+
+
+class WebhookIn(WebhookFields):
+    """A new webhook."""
+
+    workflow_name: str = Field(pattern=NAME_PATTERN)
+
+
+class WebhookPut(WebhookFields):
+    """Changes to a webhook: an absent field keeps its value."""
+
+    workflow_name: str = Field("", pattern=NAME_PATTERN)
+
+
+class WebhookOut(Wire):
+    """A webhook. `signingSecret` is the secret itself in the answer that made it, and what is shown of it ever after."""
+
+    id: UUID
+    tenant_id: str
+    workflow_name: str
+    webhook_url: str
+    description: str
+    is_active: bool
+    auth_type: str
+    auth_config: Mapping[str, Any]
+    auth_token: SecretOut
+    static_headers: Mapping[str, SecretOut]
+    signing_secret: SecretOut | str
+    policy: Mapping[str, Any]
+    config_version: int
+    total_calls: int
+    successful_calls: int
+    failed_calls: int
+    last_called_at: datetime | None
+    created_at: datetime
+    created_by: str
+    updated_at: datetime
+    updated_by: str
+
+
+class CallOut(Wire):
+    """One recorded call. `responseTime` is in ms; `altered` tells that the record had to differ from what was on the wire."""
+
+    id: UUID
+    tenant_id: str
+    webhook_id: UUID
+    workflow_name: str | None
+    timestamp: datetime
+    request_payload: Any
+    request_headers: Any
+    status_code: int | None
+    response_body: Any
+    response_time: int
+    success: bool
+    error_code: str | None
+    error_message: str | None
+    triggered_by: str | None
+    metadata: Any
+    delivery_id: UUID | None
+    attempt: int
+    retry_of: UUID | None
+    altered: bool
+
+
+class FiguresOut(Wire):
+    """Counted calls of a period; times in ms, null where nothing was called."""
+
+    total_calls: int
+    successful_calls: int
+    failed_calls: int
+    success_rate: float | None
+    average_response_time: float | None
+    p50: float | None
+    p95: float | None
+    p99: float | None
+
+
+class SummaryOut(FiguresOut):
+    """A period's figures beside those of the period before it."""
+
+    start_date: datetime
+    end_date: datetime
+    previous: FiguresOut
+
+
+class APIKeyIn(Wire):
+    """A new API key: of the platform without tenantId, else of that tenant."""
+
+    name: str = Field(min_length=1, max_length=200)
+    tenant_id: str | None = Field(None, pattern=NAME_PATTERN)
+    scopes: list[Literal["platform", "call", "send", "read"]] | None = None
+
+
+class APIKeyOut(Wire):
+    """An API key, without the key."""
+
+    id: UUID
+    tenant_id: str | None
+    name: str
+    hint: str
+    scopes: list[str]
+    created_at: datetime
+    created_by: str
+    last_used_at: datetime | None
+    revoked_at: datetime | None
+
+
+class NewAPIKeyOut(APIKeyOut):
+    """An API key just made: `key` is shown this once."""
+
+    key: str
+
+
+class AuditEventOut(Wire):
+    """Who did what."""
+
+    id: UUID
+    tenant_id: str
+    at: datetime
+    actor_type: str
+    actor_id: str
+    action: str
+    target_type: str
+    target_id: str
+    outcome: Literal["success", "denied", "failed"]
+    detail: Mapping[str, Any]
+    ip: str | None
+    request_id: str | None
+
+
+class CallBodyIn(Wire):
+    """The body of a call, as the OpenAPI document shows it."""
+
+    payload: Any = Field(description="Sent to the webhook byte for byte as it stands here.")
+    triggered_by: str | None = Field(None, max_length=200)
+    metadata: dict[str, Any] | None = None
+    timeout_ms: int | None = Field(None, ge=1, le=120_000, description="The whole budget, retries included.")
+    max_retries: int | None = Field(None, ge=0, le=10)
+
+
+class CallReplyOut(Wire):
+    """How a call went."""
+
+    call_id: UUID
+    success: bool
+    status_code: int | None
+    response_body: Any
+    response_time: int = Field(description="Milliseconds.")
+    attempts: int

@@ -1,0 +1,29 @@
+"""What the API needs of the application; `hookvault.wiring.App` is one. The API does not know how it is put together."""
+
+from typing import Protocol
+
+from hookvault.accounts.keys import APIKeyService
+from hookvault.analytics.service import AnalyticsService
+from hookvault.audit.service import AuditService
+from hookvault.db.pool import Database
+from hookvault.integrations.service import IntegrationService
+from hookvault.settings import Settings
+from hookvault.tenants.service import TenantService
+from hookvault.webhooks.gate import Gate
+from hookvault.webhooks.record import Recorder
+from hookvault.webhooks.service import WebhookService
+
+
+class App(Protocol):
+    """One process's services."""
+
+    settings: Settings
+    database: Database
+    tenants: TenantService
+    integrations: IntegrationService
+    webhooks: WebhookService
+    analytics: AnalyticsService
+    api_keys: APIKeyService
+    audit: AuditService
+    gate: Gate
+    recorder: Recorder

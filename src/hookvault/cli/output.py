@@ -1,0 +1,86 @@
+"""How commands print: people get tables, machines JSON, and a secret stands alone on stdout."""
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import typer
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from hookvault.clock import iso
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+
+def note(text: str) -> None:
+    """A line for the person, on stderr, so that stdout can be used by a script."""
+    typer.echo(text, err=True)
+
+
+def secret(text: str) -> None:
+    """A secret just made: alone on stdout, the only time that it is shown."""
+    typer.echo(text)
+
+
+def show_list(items: Sequence["DataclassInstance"], columns: Mapping[str, str], *, as_json: bool) -> None:
+    """Prints items as a table of the named fields (field -> heading), or whole as a JSON array."""
+    if as_json:
+        typer.echo(json.dumps([_wire(item) for item in items], indent=2, ensure_ascii=False))
+        return
+    table = Table(*columns.values(), box=box.SIMPLE_HEAD, pad_edge=False)
+    for item in items:
+        table.add_row(*[_cell(getattr(item, name)) for name in columns])
+    _print(table)
+
+
+def show_one(item: "DataclassInstance", *, as_json: bool) -> None:
+    """Prints every field of one thing, one a line, or as a JSON object."""
+    if as_json:
+        typer.echo(json.dumps(_wire(item), indent=2, ensure_ascii=False))
+        return
+    fields = {field.name: getattr(item, field.name) for field in dataclasses.fields(item)}
+    width = max(map(len, fields))
+    for name, value in fields.items():
+        typer.echo(f"{name.replace('_', ' '):<{width}}  {_cell(value)}")
+
+
+def _print(table: Table) -> None:
+    console = Console(highlight=False, markup=False, emoji=False)
+    if not console.is_terminal:  # a pipe has no width: nothing may be cut or wrapped for it
+        console = Console(highlight=False, markup=False, emoji=False, width=10_000)
+    console.print(table)
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, datetime):
+        return iso(value)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list | tuple):
+        return ", ".join(map(str, value))
+    return str(value)
+
+
+def _wire(item: "DataclassInstance") -> dict[str, Any]:
+    """The fields under their names on the wire, which are camelCase."""
+    return {_camel(name): _plain(value) for name, value in dataclasses.asdict(item).items()}
+
+
+def _plain(value: object) -> Any:
+    if isinstance(value, datetime):
+        return iso(value)
+    if isinstance(value, list | tuple):
+        return [_plain(part) for part in value]
+    return value if value is None or isinstance(value, bool | int | float) else str(value)
+
+
+def _camel(name: str) -> str:
+    first, *rest = name.split("_")
+    return first + "".join(part.title() for part in rest)

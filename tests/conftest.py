@@ -1,0 +1,130 @@
+"""Real parts for every test: one embedded Postgres a run, a migrated database a worker, the services, the API."""
+
+import json
+import os
+import secrets
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from pathlib import Path
+
+import asyncpg
+import httpx
+import pytest
+
+from hookvault.api.app import create_app
+from hookvault.db import embedded
+from hookvault.db.migrate import migrate
+from hookvault.settings import Settings
+from hookvault.tenants.model import Tenant
+from hookvault.wiring import App, build
+
+CLUSTER = "HOOKVAULT_TEST_CLUSTER"
+KEY = "4b1d" + "9e37a5c2" * 7 + "f06e"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """One cluster for the run: made by whoever starts first, in a folder that workers inherit by name."""
+    if not hasattr(config, "workerinput"):
+        folder = tempfile.mkdtemp(prefix="hookvault-tests-")
+        os.environ[CLUSTER] = folder
+        for name in list(os.environ):
+            if name.startswith(("WEBHOOK_", "ENCRYPTION_")) or name in ("DATABASE_URL", "APP_ENV", "SESSION_SECRET"):
+                del os.environ[name]
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """The run's cluster goes with it."""
+    if not hasattr(config, "workerinput"):
+        folder = Path(os.environ.pop(CLUSTER))
+        embedded.destroy(folder)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def cluster_url() -> str:
+    """The owner's URL of the run's cluster."""
+    return embedded.ensure_running(Path(os.environ[CLUSTER]))
+
+
+@pytest.fixture(scope="session")
+async def make_database(cluster_url: str) -> Callable[[], Awaitable[str]]:
+    """Makes an empty database of its own and gives its owner's URL."""
+
+    async def make() -> str:
+        name = f"test_{secrets.token_hex(6)}"
+        connection = await asyncpg.connect(cluster_url)
+        try:
+            await connection.execute(f"CREATE DATABASE {name}")
+        finally:
+            await connection.close()
+        return cluster_url.replace("/hookvault?", f"/{name}?")
+
+    return make
+
+
+@pytest.fixture(scope="session")
+async def database_url(make_database: Callable[[], Awaitable[str]]) -> str:
+    """This worker's migrated database."""
+    url = await make_database()
+    await migrate(url)
+    return url
+
+
+@pytest.fixture(scope="session")
+def settings(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """Settings of a development server on this worker's database."""
+    return Settings(
+        database_url=database_url,
+        encryption_key=KEY,
+        hookvault_data_dir=tmp_path_factory.mktemp("data"),
+    )
+
+
+@pytest.fixture(scope="session")
+async def app(settings: Settings) -> AsyncIterator[App]:
+    """The services, started."""
+    built = await build(settings)
+    await built.start()
+    yield built
+    await built.close()
+
+
+@pytest.fixture
+async def tenant(app: App) -> Tenant:
+    """A tenant of this test's own."""
+    return await app.tenants.create_tenant("Test tenant", tenant_id=f"t-{secrets.token_hex(6)}")
+
+
+@pytest.fixture(scope="session")
+async def platform_key(app: App) -> str:
+    """A platform API key."""
+    return (await app.api_keys.create_api_key("tests")).token.open()
+
+
+@pytest.fixture(scope="session")
+async def client(app: App, platform_key: str) -> AsyncIterator[httpx.AsyncClient]:
+    """The API in-process, with a platform key."""
+    transport = httpx.ASGITransport(create_app(app))
+    headers = {"authorization": f"Bearer {platform_key}"}
+    async with httpx.AsyncClient(transport=transport, base_url="http://test", headers=headers) as opened:
+        yield opened
+
+
+@pytest.fixture
+def owner(database_url: str) -> Iterator[Callable[..., Awaitable[list[asyncpg.Record]]]]:
+    """Runs a statement as the database's owner, past row-level security: to look at what is really stored."""
+
+    async def run(statement: str, *values: object) -> list[asyncpg.Record]:
+        connection = await asyncpg.connect(database_url)
+        try:
+            return await connection.fetch(statement, *values)
+        finally:
+            await connection.close()
+
+    yield run
+
+
+def body_of(response: httpx.Response) -> dict:
+    """A response's JSON."""
+    return json.loads(response.text)
