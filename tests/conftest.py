@@ -5,7 +5,7 @@ import os
 import secrets
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import asyncpg
@@ -112,7 +112,7 @@ async def client(app: App, platform_key: str) -> AsyncIterator[httpx.AsyncClient
 
 
 @pytest.fixture
-def owner(database_url: str) -> Iterator[Callable[..., Awaitable[list[asyncpg.Record]]]]:
+def owner(database_url: str) -> Callable[..., Awaitable[list[asyncpg.Record]]]:
     """Runs a statement as the database's owner, past row-level security: to look at what is really stored."""
 
     async def run(statement: str, *values: object) -> list[asyncpg.Record]:
@@ -122,7 +122,7 @@ def owner(database_url: str) -> Iterator[Callable[..., Awaitable[list[asyncpg.Re
         finally:
             await connection.close()
 
-    yield run
+    return run
 
 
 def body_of(response: httpx.Response) -> dict:

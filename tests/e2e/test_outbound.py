@@ -75,8 +75,8 @@ CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
         ([OK + b"HTT"], False, b"ok", False),
         ([GZIPPED], False, b"\x1f\x8b\0", True),
     ],
-    ids=["chunked", "no-length", "http10", "close", "interim", "empty", "204", "304", "bytewise", "two", "more", "gzip"],
-)  # fmt: skip
+    ids="chunked no-length http10 close interim empty 204 304 bytewise two more gzip".split(),  # noqa: SIM905 - short
+)
 @both_loops
 async def test_framing(chunks, close, body, kept):
     async with Receiver(says(*chunks, close=close)) as there, client() as via:

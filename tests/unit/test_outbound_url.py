@@ -25,7 +25,7 @@ STRICT = AddressPolicy(allow_http=False)
         ("https://h.example/a?b?c=/d#e?f", "https://h.example:443", "/a?b?c=/d", "h.example"),
         ("https://h.example:/a", "https://h.example:443", "/a", "h.example"),
         ("http://h.example:443/", "http://h.example:443", "/", "h.example:443"),
-        ("https://bücher.example/ü?q=ß", "https://xn--bcher-kva.example:443", "/%C3%BC?q=%C3%9F", "xn--bcher-kva.example"),
+        ("https://büch.example/ü?q=ß", "https://xn--bch-hoa.example:443", "/%C3%BC?q=%C3%9F", "xn--bch-hoa.example"),
         ("https://faß.example/", "https://xn--fa-hia.example:443", "/", "xn--fa-hia.example"),
         ("https://h.example/%7e%zz%", "https://h.example:443", "/%7e%25zz%25", "h.example"),
         ('https://h.example/a"<>{}|^`', "https://h.example:443", "/a%22%3C%3E%7B%7D%7C%5E%60", "h.example"),

@@ -51,7 +51,7 @@ _LOCK_USERS = "LOCK TABLE platform_users IN SHARE ROW EXCLUSIVE MODE"
 
 _FIND_USER = f"SELECT {_USER_COLUMNS} FROM platform_users WHERE lower(email) = lower($1)"  # noqa: S608 - constants only
 
-_SET_PASSWORD = """
+_REPLACE_HASH = """
 UPDATE platform_users SET password_hash = $2, must_change_password = true, updated_at = $3 WHERE id = $1
 """
 
@@ -137,7 +137,7 @@ async def find_user(tx: SystemTx, email: str) -> PlatformUser | None:
 
 async def set_password(tx: SystemTx, user_id: UUID, password_hash: str) -> None:
     """Replaces an admin's password by a one-time one."""
-    await tx.execute(_SET_PASSWORD, user_id, password_hash, now())
+    await tx.execute(_REPLACE_HASH, user_id, password_hash, now())
 
 
 def _key(row: Row) -> APIKey:

@@ -70,7 +70,7 @@ def _openapi(inner: FastAPI) -> dict[str, Any]:
         components.setdefault("schemas", {})["ProblemOut"] = ProblemOut.model_json_schema()
         components["securitySchemes"] = {"apiKey": {"type": "http", "scheme": "bearer", "bearerFormat": "hv_..."}}
         for path, operations in document["paths"].items():
-            if path.startswith("/api/platform") or path.startswith("/api/tenants"):
+            if path.startswith(("/api/platform", "/api/tenants")):
                 for operation in operations.values():
                     operation["security"] = [{"apiKey": []}]
         inner.openapi_schema = document

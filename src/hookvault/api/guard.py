@@ -1,7 +1,7 @@
 """The outermost layer: finds who asks, bounds and checks the body, hands on, and answers every error as a problem."""
 
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 from hookvault.api.access import Asking, authenticate, authorize, client_ip, header, request_id
@@ -12,10 +12,10 @@ from hookvault.api.services import App
 from hookvault.errors import HookvaultError
 from hookvault.log import get_logger
 
-Message = Mapping[str, Any]
+Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[dict[str, Any]], Awaitable[None]]
-ASGIApp = Callable[[dict[str, Any], Receive, Send], Awaitable[None]]
+Send = Callable[[Message], Awaitable[None]]
+ASGIApp = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
 
 _OPEN = frozenset({"/", "/healthz", "/readyz", "/metrics", "/api/docs", "/api/docs.css", "/api/openapi.json"})
 _WITH_BODY = frozenset({"POST", "PUT", "PATCH", "DELETE"})
@@ -39,7 +39,7 @@ class Guard:
         self._app = app
         self._inner = inner
 
-    async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         """Answers one request."""
         if scope["type"] != "http":
             await self._inner(scope, receive, send)
@@ -56,12 +56,12 @@ class Guard:
             await reply.send_whole(*problem(error))
         except ClientGoneError:
             return
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - the last resort: answered, logged whole, never hidden
             _log.exception("internal_error", path=scope["path"], error=type(error).__name__)
             message = "Something went wrong on our side; the log tells more under the request's id."
             await reply.send_whole(*plain_problem(500, "internal_error", message))
 
-    async def _manage(self, scope: dict[str, Any], receive: Receive, reply: "_Reply") -> None:
+    async def _manage(self, scope: MutableMapping[str, Any], receive: Receive, reply: "_Reply") -> None:
         began = time.monotonic()
         path, method = scope["path"], scope["method"]
         identifier = request_id(scope)
@@ -86,7 +86,7 @@ class _Reply:
         self.status = 0
         self.request_id = b""
 
-    async def __call__(self, message: dict[str, Any]) -> None:
+    async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
             own = [*_SAFE, (b"x-request-id", self.request_id)] if self.request_id else _SAFE
@@ -102,7 +102,7 @@ class _Reply:
         await self._send({"type": "http.response.body", "body": body})
 
 
-async def _checked(scope: dict[str, Any], receive: Receive) -> Receive:
+async def _checked(scope: MutableMapping[str, Any], receive: Receive) -> Receive:
     """A receive that replays the body once it was read and found fit."""
     body = await read_body(scope, receive)
     if body:

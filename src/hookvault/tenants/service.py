@@ -102,7 +102,7 @@ def _derived(name: str) -> str:
 def _check_changes(changes: Mapping[str, Any]) -> None:
     unknown = set(changes) - {"name", "slug", "status"}
     if unknown:
-        raise InvalidError(f"A tenant has no field {sorted(unknown)[0]} to change.")
+        raise InvalidError(f"A tenant has no field {min(unknown)} to change.")
     if "name" in changes:
         _check_display_name(changes["name"])
     if "slug" in changes:

@@ -48,7 +48,7 @@ def pause_before(retry: int, headers: Mapping[str, str], jitter: float) -> float
     asked = headers.get("retry-after", "")
     if asked.isascii() and asked.isdigit():
         return min(float(asked), _SLOW_DOWN_CAP_S)
-    return min(_FIRST_PAUSE_S * 2 ** (retry - 1), _PAUSE_CAP_S) * jitter
+    return min(_FIRST_PAUSE_S * 2.0 ** (retry - 1), _PAUSE_CAP_S) * jitter
 
 
 def _judge_not_found(body: bytes) -> Verdict:
