@@ -1,7 +1,8 @@
 """A tenant's webhooks, the calls made to them, and what a call needs."""
 
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
@@ -142,4 +143,8 @@ class CallResult:
     attempts: int
     error_code: str | None = None
     error_message: str | None = None
-    retry_after_s: float | None = field(default=None, repr=False)
+
+    @property
+    def response(self) -> Any:
+        """What the receiver answered, as a Python value: parsed JSON, else text, else None."""
+        return None if self.response_body is None else json.loads(self.response_body)
