@@ -2,15 +2,17 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, Generic, Literal, TypeVar
+from typing import Annotated, Any, Generic, Literal, TypeVar
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
 from pydantic.alias_generators import to_camel
 
+from hookvault.clock import iso
 from hookvault.ids import NAME_PATTERN
 
 T = TypeVar("T")
+Moment = Annotated[datetime, PlainSerializer(iso, when_used="json")]
 
 
 class Wire(BaseModel):
@@ -51,7 +53,7 @@ class SecretOut(Wire):
 
     set: bool
     hint: str | None = None
-    updated_at: datetime | None = None
+    updated_at: Moment | None = None
 
 
 class TenantIn(Wire):
@@ -78,8 +80,8 @@ class TenantOut(Wire):
     name: str
     status: Literal["active", "suspended"]
     version: int
-    created_at: datetime
-    updated_at: datetime
+    created_at: Moment
+    updated_at: Moment
 
 
 class PolicyIn(Wire):
@@ -134,10 +136,10 @@ class WebhookOut(Wire):
     total_calls: int
     successful_calls: int
     failed_calls: int
-    last_called_at: datetime | None
-    created_at: datetime
+    last_called_at: Moment | None
+    created_at: Moment
     created_by: str
-    updated_at: datetime
+    updated_at: Moment
     updated_by: str
 
 
@@ -148,7 +150,7 @@ class CallOut(Wire):
     tenant_id: str
     webhook_id: UUID
     workflow_name: str | None
-    timestamp: datetime
+    timestamp: Moment
     request_payload: Any
     request_headers: Any
     status_code: int | None
@@ -181,8 +183,8 @@ class FiguresOut(Wire):
 class SummaryOut(FiguresOut):
     """A period's figures beside those of the period before it."""
 
-    start_date: datetime
-    end_date: datetime
+    start_date: Moment
+    end_date: Moment
     previous: FiguresOut
 
 
@@ -202,10 +204,10 @@ class APIKeyOut(Wire):
     name: str
     hint: str
     scopes: list[str]
-    created_at: datetime
+    created_at: Moment
     created_by: str
-    last_used_at: datetime | None
-    revoked_at: datetime | None
+    last_used_at: Moment | None
+    revoked_at: Moment | None
 
 
 class NewAPIKeyOut(APIKeyOut):
@@ -219,7 +221,7 @@ class AuditEventOut(Wire):
 
     id: UUID
     tenant_id: str
-    at: datetime
+    at: Moment
     actor_type: str
     actor_id: str
     action: str

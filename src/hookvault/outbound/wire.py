@@ -145,7 +145,7 @@ class Connection(asyncio.Protocol):
         self._owner = owner
         self._limit = limit
         self._peer = f"{target.host}:{target.port}"
-        self._parser = httptools.HttpResponseParser(self)
+        self._parser: Any = httptools.HttpResponseParser(self)
         self._future: asyncio.Future[Reply] | None = None
         self._transport: Any = None
         self.origin = target.origin
@@ -156,7 +156,7 @@ class Connection(asyncio.Protocol):
         self._reset()
 
     def _reset(self) -> None:
-        """Forget the last response."""
+        """Be ready for a response, and let go of the last one."""
         self._headers: list[tuple[str, str]] = []
         self._body: list[bytes] = []
         self._fault: str | None = None
@@ -171,7 +171,6 @@ class Connection(asyncio.Protocol):
             began: When the call began, on `time.perf_counter`.
             head: Whether the method is HEAD, whose response has no body whatever its fields say.
         """
-        self._reset()
         self.heard = False
         self.uses += 1
         self._began = began
@@ -246,6 +245,7 @@ class Connection(asyncio.Protocol):
             when = "before its response was complete" if self.heard else "without a response"
             self._fail(ConnectionClosedError(f"{self._peer} {cause} the connection {when}", sent=True))
         self.closed = True
+        self._parser = None  # it refers back to us, and the last body would stay until the garbage is collected
         self._owner.gone(self)
 
     # What llhttp calls.
@@ -337,8 +337,10 @@ class Connection(asyncio.Protocol):
             self.uses > 1,
             self.address,
         )
+        keep = self._keep
+        self._reset()
         # A request that is still being written when its answer comes would run into the next one.
-        if self._keep and not self.closed and not self._transport.get_write_buffer_size():
+        if keep and not self.closed and not self._transport.get_write_buffer_size():
             self._owner.idle(self)
         else:
             self.abort()
