@@ -16,7 +16,9 @@ def tree_us(root: int) -> int:
     """Microseconds that a process, its children and the children it has buried have used: a Postgres with its backends."""
     total = 0
     wanted = {root}
-    seen = {int(name): _fields_or_none(int(name)) for name in os.listdir("/proc") if name.isdigit()}
+    seen = {
+        int(entry.name): _fields_or_none(int(entry.name)) for entry in Path("/proc").iterdir() if entry.name.isdigit()
+    }
     for pid, fields in sorted(seen.items()):
         if fields is not None and (pid in wanted or fields[4] in wanted):
             wanted.add(pid)

@@ -11,8 +11,9 @@ import os
 import sys
 from time import perf_counter
 
-import cpu
 import uvloop
+
+import cpu
 
 _LENGTH = b"content-length: "
 

@@ -21,9 +21,9 @@ from pathlib import Path
 from urllib.request import urlopen
 
 import asyncpg
+
 import plain
 import tables
-
 from hookvault.db import embedded
 from hookvault.settings import Settings
 from hookvault.wiring import build
@@ -98,7 +98,7 @@ def receiver(stack):
 
 
 def counted(port):
-    with urlopen(f"http://127.0.0.1:{port}/", timeout=10) as answer:  # noqa: S310 - our own receiver
+    with urlopen(f"http://127.0.0.1:{port}/", timeout=10) as answer:
         return json.load(answer)
 
 

@@ -11,12 +11,12 @@ import sys
 from time import perf_counter
 
 import aiohttp
-import cpu
 import uvloop
-from receiver import BODY
 
+import cpu
 from hookvault.outbound.client import OutboundClient
 from hookvault.outbound.guard import AddressPolicy, parse_target
+from receiver import BODY
 
 PAYLOAD = json.dumps({"order": 1234567, "text": "x" * 85}).encode()
 TIMEOUT_S = 30

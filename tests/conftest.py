@@ -5,13 +5,14 @@ import os
 import secrets
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 
 import asyncpg
 import httpx
 import pytest
 
+from canary import CANARY
 from hookvault.api.app import create_app
 from hookvault.db import embedded
 from hookvault.db.migrate import migrate
@@ -68,7 +69,16 @@ async def database_url(make_database: Callable[[], Awaitable[str]]) -> str:
     """This worker's migrated database."""
     url = await make_database()
     await migrate(url)
+    CANARY.watch(url)
     return url
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_secret_comes_out() -> Iterator[None]:
+    """At the end of this worker's tests every response, log line and database row is searched for secrets."""
+    CANARY.listen()
+    yield
+    CANARY.check()
 
 
 @pytest.fixture(scope="session")
@@ -107,7 +117,10 @@ async def client(app: App, platform_key: str) -> AsyncIterator[httpx.AsyncClient
     """The API in-process, with a platform key."""
     transport = httpx.ASGITransport(create_app(app))
     headers = {"authorization": f"Bearer {platform_key}"}
-    async with httpx.AsyncClient(transport=transport, base_url="http://test", headers=headers) as opened:
+    hooks = {"response": [CANARY.record]}
+    async with httpx.AsyncClient(
+        transport=transport, base_url="http://test", headers=headers, event_hooks=hooks
+    ) as opened:
         yield opened
 
 

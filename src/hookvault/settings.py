@@ -50,7 +50,7 @@ class Settings(BaseSettings):
     encryption_key_previous: SecretStr | None = Field(None, description="The former key until it is retired.")
     session_secret: SecretStr | None = Field(
         None,
-        description="Signs sessions, 32 characters or more. Required in production; in development made once.",
+        description="Signs sessions, 32 characters or more; required in production.",
     )
     app_url: str = Field(
         "http://127.0.0.1:3000", description="The public address; links use it, never the Host header."

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from hookvault.accounts.admins import AdminService
 from hookvault.accounts.keys import APIKeyService
-from hookvault.analytics.retention import Retention
 from hookvault.analytics.service import AnalyticsService
 from hookvault.audit.service import AuditService
 from hookvault.db import embedded
@@ -18,6 +17,7 @@ from hookvault.db.pool import Database
 from hookvault.errors import SetupError
 from hookvault.integrations.service import IntegrationService
 from hookvault.log import register_secret
+from hookvault.loop import Loop
 from hookvault.outbound.client import OutboundClient
 from hookvault.outbound.guard import AddressPolicy
 from hookvault.settings import Settings, check_key
@@ -49,19 +49,21 @@ class App:
     outbound: OutboundClient
     gate: Gate
     recorder: Recorder
-    retention: Retention
+    loops: tuple[Loop, ...]
     _started: bool = field(default=False)
 
     async def start(self) -> None:
-        """Starts the recorder and the retention loop. Idempotent."""
+        """Starts the recorder and the background loops. Idempotent."""
         if not self._started:
             self.recorder.start()
-            self.retention.start()
+            for loop in self.loops:
+                loop.start()
             self._started = True
 
     async def close(self) -> None:
         """Records what is under way, then closes every connection."""
-        await self.retention.close()
+        for loop in self.loops:
+            await loop.close()
         await self.recorder.close()
         await self.outbound.close()
         await self.database.close()
@@ -129,6 +131,11 @@ def _put_together(settings: Settings, database: Database, vault: Vault) -> App:
     recorder = Recorder(database)
     caller = Caller(outbound, policy, recorder, gate)
     analytics = AnalyticsService(database)
+    api_keys = APIKeyService(database)
+    loops = (
+        Loop("retention", 3600.0, lambda: analytics.retain(settings.analytics_retention_days)),
+        Loop("key uses", 30.0, api_keys.save_uses),
+    )
     return App(
         settings=settings,
         database=database,
@@ -137,13 +144,13 @@ def _put_together(settings: Settings, database: Database, vault: Vault) -> App:
         integrations=IntegrationService(database, vault),
         webhooks=WebhookService(database, vault, caller, policy, settings),
         analytics=analytics,
-        api_keys=APIKeyService(database),
+        api_keys=api_keys,
         admins=AdminService(database),
         audit=AuditService(database),
         outbound=outbound,
         gate=gate,
         recorder=recorder,
-        retention=Retention(analytics, settings.analytics_retention_days),
+        loops=loops,
     )
 
 

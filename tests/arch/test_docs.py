@@ -20,7 +20,7 @@ def tracked():
     """Every file under version control, and those about to be."""
     command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     try:
-        listing = subprocess.run(  # noqa: S603 - fixed words
+        listing = subprocess.run(
             command, cwd=ROOT, capture_output=True, text=True, timeout=30, check=True
         ).stdout
         files = [ROOT / line for line in listing.split("\0") if line]

@@ -29,7 +29,7 @@ needs_node = pytest.mark.skipif(
 
 def in_node(requests):
     script = Path(__file__).with_name("node_cipher.js")
-    run = subprocess.run(  # noqa: S603 - a fixed script, its input made here
+    run = subprocess.run(
         [NODE, str(script)],
         input=json.dumps(requests),
         capture_output=True,

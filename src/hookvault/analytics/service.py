@@ -14,8 +14,11 @@ from hookvault.clock import now
 from hookvault.db.pool import Database, TenantTx
 from hookvault.errors import InvalidError, NotFoundError
 from hookvault.ids import id_time, new_id
+from hookvault.log import get_logger
 from hookvault.paging import Page
 from hookvault.webhooks import store as webhooks
+
+_log = get_logger()
 
 DEFAULT_RANGE = timedelta(days=30)
 _STATUS = re.compile(r"success|failed|[1-5]xx|[1-5][0-9]{2}")
@@ -116,6 +119,13 @@ class AnalyticsService:
             raise InvalidError("At least 1 day of calls is kept.")
         async with self._database.system() as tx:
             return await store.drop_days(tx, (datetime.now(UTC) - timedelta(days=days_to_keep)).date())
+
+    async def retain(self, days_to_keep: int) -> None:
+        """Makes the coming days' partitions and drops those past retention. Safe in many processes at once."""
+        await self.make_days()
+        dropped = await self.delete_old_webhook_analytics(days_to_keep)
+        if dropped:
+            _log.info("old_calls_dropped", calls=dropped)
 
     async def make_days(self, ahead: int = 7) -> None:
         """Makes the partitions for today and the days ahead."""

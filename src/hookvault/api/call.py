@@ -13,10 +13,12 @@ from hookvault.api.problem import Headers, problem, problem_document
 from hookvault.api.services import App
 from hookvault.errors import HookvaultError, InvalidError, MalformedError
 from hookvault.ids import is_name
+from hookvault.log import get_logger
 from hookvault.webhooks.model import CallRequest, CallResult
 
 PATH = "/api/tenants/{tenantId}/webhooks/{workflowName}/call"
 ROUTE = re.compile(r"/api/tenants/([^/]+)/webhooks/([^/]+)/call")
+_log = get_logger()
 _WRAPPING = 65_536  # bytes that a body may have beside its payload
 _BLOCKED = {"address_blocked", "invalid_url", "invalid_header"}
 
@@ -56,6 +58,8 @@ async def answer_call(app: App, scope: ASGIScope, receive: Receive) -> Answer:
         principal = await authenticate(scope, app.api_keys)
         return await _call(app, principal, scope, receive)
     except HookvaultError as error:
+        if error.status >= 500:
+            _log.error("call_failed", code=error.code, path=scope["path"], message=error.message)
         return problem(error)
 
 

@@ -39,7 +39,7 @@ async def get_integrations(app: Services, tenant_id: TenantID) -> dict[str, dict
 
 @router.post("/{kind}", status_code=201, responses=problems(404, 409), description=_SENTENCE)
 async def create_integration(
-    app: Services, who: Who, tenant_id: TenantID, kind: KindPath, body: ConfigBody, response: Response
+    app: Services, who: Who, tenant_id: TenantID, kind: KindPath, body: ConfigBody, *, response: Response
 ) -> dict[str, Any]:
     """Configures an integration. What was generated, such as the verify token, is shown in this answer only."""
     made = await app.integrations.configure(tenant_id, _kind(kind), body, create=True, actor=who.actor)

@@ -33,7 +33,7 @@ async def get_tenant(app: Services, tenant_id: TenantID, response: Response) -> 
 
 @router.patch("/{tenantId}", responses=problems(404, 409, 412))
 async def update_tenant(
-    app: Services, who: Who, tenant_id: TenantID, body: TenantPatch, if_version: IfVersion, response: Response
+    app: Services, who: Who, tenant_id: TenantID, body: TenantPatch, *, if_version: IfVersion, response: Response
 ) -> TenantOut:
     """Changes a tenant. A suspended one's webhooks are not called."""
     changes = body.model_dump(exclude_unset=True)

@@ -154,6 +154,8 @@ async def _open_pool(dsn: str, kind: str, size: int, *, by_roles: bool) -> Any:
         await connection.set_type_codec(
             "jsonb", schema="pg_catalog", format="binary", encoder=encode_jsonb, decoder=decode_jsonb
         )
+        # A lock that somebody holds must not hold up everybody behind it.
+        await connection.execute("SET lock_timeout = '5s'; SET idle_in_transaction_session_timeout = '60s'")
         if by_roles:
             await connection.execute(f"SET ROLE hookvault_{kind}")
         elif kind == "system":
