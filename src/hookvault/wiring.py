@@ -129,7 +129,7 @@ def _put_together(settings: Settings, database: Database, vault: Vault) -> App:
     outbound = OutboundClient(policy, max_response_bytes=settings.webhook_max_response_bytes)
     gate = Gate(settings.webhook_concurrency)
     recorder = Recorder(database)
-    caller = Caller(outbound, policy, recorder, gate)
+    caller = Caller(outbound, recorder, gate)
     analytics = AnalyticsService(database)
     api_keys = APIKeyService(database)
     loops = (

@@ -20,9 +20,7 @@ def tracked():
     """Every file under version control, and those about to be."""
     command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     try:
-        listing = subprocess.run(
-            command, cwd=ROOT, capture_output=True, text=True, timeout=30, check=True
-        ).stdout
+        listing = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=30, check=True).stdout
         files = [ROOT / line for line in listing.split("\0") if line]
     except (OSError, subprocess.CalledProcessError):  # an unpacked archive
         files = [path for path in ROOT.rglob("*") if not SKIPPED & set(path.relative_to(ROOT).parts)]

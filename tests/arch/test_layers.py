@@ -10,9 +10,7 @@ SOURCE = ROOT / "src" / "hookvault"
 
 def test_imports_go_one_way():
     command = [sys.executable, "-c", "from importlinter.cli import lint_imports_command as run; run()"]
-    result = subprocess.run(
-        [*command, "--no-cache"], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
-    )
+    result = subprocess.run([*command, "--no-cache"], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
     assert result.returncode == 0, result.stdout + result.stderr
     assert "0 broken" in result.stdout
 

@@ -123,12 +123,12 @@ async def test_a_resolver_that_hangs_delays_nobody_else():
 
     try:
         async with Receiver(says(OK)) as there, client(resolver=Resolver(lookup)) as via:
-            began = time.perf_counter()
-            slow = [fails(CallTimeoutError, via, there.url(host="slow.test"), timeout_s=0.3) for _ in range(20)]
-            quick = [post(via, there.url(host=f"quick{number}.test")) for number in range(10)]
-            errors, replies = await asyncio.gather(asyncio.gather(*slow), asyncio.gather(*quick))
-            assert time.perf_counter() - began < 1
-            assert max(reply.elapsed_ms for reply in replies) < 250
+            slow = asyncio.gather(
+                *(fails(CallTimeoutError, via, there.url(host="slow.test"), timeout_s=1.0) for _ in range(20))
+            )
+            await asyncio.gather(*(post(via, there.url(host=f"quick{number}.test")) for number in range(10)))
+            assert not slow.done()
+            errors = await slow
             assert not any(error.sent for error in errors)
             assert "resolving" in errors[0].message
     finally:
@@ -158,10 +158,11 @@ async def test_look_ups_are_shared_bounded_and_remembered(monkeypatch):
     await resolver.resolve("h0.test", 443, timeout=5)
     assert len(asked) == 8
     monkeypatch.setattr(resolve_module, "MAX_NAMES", 8)
+    oldest = next(iter(resolver._answers))
     await resolver.resolve("h8.test", 443, timeout=5)
     assert len(resolver._answers) == 8
-    await resolver.resolve("h0.test", 443, timeout=5)
-    assert asked[8:] == ["h8.test", "h0.test"]
+    await resolver.resolve(oldest, 443, timeout=5)
+    assert asked[8:] == ["h8.test", oldest]
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,14 @@
 """Connections that are kept, replaced, dropped and closed."""
 
 import asyncio
+import time
 
 import pytest
 from receivers import OK, Receiver, says
 from stories import both_loops, client, fails, post, until
 
 from hookvault.outbound import pool as pool_module
-from hookvault.outbound.errors import ConnectError, ConnectionClosedError
+from hookvault.outbound.errors import CallTimeoutError, ConnectError, ConnectionClosedError
 
 
 @both_loops
@@ -118,3 +119,20 @@ async def test_closing_the_client_ends_calls_and_later_ones():
             await call
         with pytest.raises(ConnectError, match="client is closed"):
             await post(via, there.url())
+
+
+@pytest.mark.parametrize("others", [[], [0.05], [5.0], [5.0, 0.05, 5.0]], ids=str)
+@both_loops
+async def test_each_call_on_a_kept_connection_has_its_own_deadline(others):
+    async def slow_when_told(seen, writer):
+        await asyncio.sleep(float(seen.body))
+        writer.write(OK)
+
+    async with Receiver(slow_when_told) as there, client() as via:
+        for timeout_s in others:
+            await post(via, there.url(), b"0", timeout_s=timeout_s)
+        assert (await post(via, there.url(), b"0.15", timeout_s=1.0)).reused == bool(others)
+        began = time.perf_counter()
+        await fails(CallTimeoutError, via, there.url(), b"5", timeout_s=0.2)
+        assert 0.15 < time.perf_counter() - began < 0.6
+        assert there.connections == 1

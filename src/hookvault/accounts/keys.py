@@ -79,7 +79,7 @@ class APIKeyService:
         if known is None or moment - known[0] > _FRESH_S:
             known = (moment, await self._looked_up(hashed))
             self._known[hashed] = known
-        self._used[known[1].key_id] = now()
+            self._used[known[1].key_id] = now()  # only here: a second's precision is enough, and calls are many
         return known[1]
 
     async def list_api_keys(

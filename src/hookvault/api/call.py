@@ -6,7 +6,6 @@ from typing import Any
 
 import msgspec
 
-from hookvault.accounts.model import Principal
 from hookvault.api.access import ASGIScope, authenticate, authorize
 from hookvault.api.body import Receive, check_json, read_body
 from hookvault.api.problem import Headers, problem, problem_document
@@ -52,26 +51,32 @@ _NULL = msgspec.Raw(b"null")
 _JSON: Headers = [(b"content-type", b"application/json")]
 
 
-async def answer_call(app: App, scope: ASGIScope, receive: Receive) -> Answer:
-    """Answers one call: status, body and headers. Never raises for bad input, a failing receiver or a lost database."""
+async def answer_call(app: App, scope: ASGIScope, receive: Receive, named: tuple[str, str]) -> Answer:
+    """Answers one call: status, body and headers. Never raises for bad input, a failing receiver or a lost database.
+
+    Args:
+        app: The services.
+        scope: The request's.
+        receive: The request's body.
+        named: The tenant and the workflow that the path names.
+    """
     try:
         principal = await authenticate(scope, app.api_keys)
-        return await _call(app, principal, scope, receive)
+        authorize(principal, scope["path"], "call")
+        return await _call(app, scope, receive, named)
     except HookvaultError as error:
         if error.status >= 500:
             _log.error("call_failed", code=error.code, path=scope["path"], message=error.message)
         return problem(error)
 
 
-async def _call(app: App, principal: Principal, scope: ASGIScope, receive: Receive) -> Answer:
-    path = scope["path"]
-    authorize(principal, path, "call")
-    found = ROUTE.fullmatch(path)
-    if found is None or not (is_name(found[1]) and is_name(found[2])):
+async def _call(app: App, scope: ASGIScope, receive: Receive, named: tuple[str, str]) -> Answer:
+    tenant_id, workflow_name = named
+    if not (is_name(tenant_id) and is_name(workflow_name)):
         raise InvalidError("The path names no tenant and workflow as they may be called.")
     body = await read_body(scope, receive, app.settings.webhook_max_payload_bytes + _WRAPPING)
     check_json(scope, body)
-    result = await app.webhooks.call(found[1], found[2], _request(body))
+    result = await app.webhooks.call(tenant_id, workflow_name, _request(body))
     return _answer(result)
 
 

@@ -46,8 +46,8 @@ class Guard:
             return
         reply = _Reply(send)
         try:
-            if scope["method"] == "POST" and ROUTE.fullmatch(scope["path"]):
-                await reply.send_whole(*await answer_call(self._app, scope, receive))
+            if scope["method"] == "POST" and (route := ROUTE.fullmatch(scope["path"])):
+                await reply.send_whole(*await answer_call(self._app, scope, receive, (route[1], route[2])))
             else:
                 await self._manage(scope, receive, reply)
         except HookvaultError as error:
@@ -89,17 +89,21 @@ class _Reply:
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            own = [*_SAFE, (b"x-request-id", self.request_id)] if self.request_id else _SAFE
-            message = {**message, "headers": [*message.get("headers", ()), *own]}
+            message = {**message, "headers": [*message.get("headers", ()), *self._own_headers()]}
         await self._send(message)
 
     async def send_whole(self, status: int, body: bytes, headers: Headers) -> None:
         """Sends a whole response, unless one was begun already."""
         if self.status:
             return
-        length = (b"content-length", str(len(body)).encode())
-        await self({"type": "http.response.start", "status": status, "headers": [*headers, length]})
+        self.status = status
+        length = (b"content-length", b"%d" % len(body))
+        whole = [*headers, length, *self._own_headers()]
+        await self._send({"type": "http.response.start", "status": status, "headers": whole})
         await self._send({"type": "http.response.body", "body": body})
+
+    def _own_headers(self) -> Headers:
+        return [*_SAFE, (b"x-request-id", self.request_id)] if self.request_id else _SAFE
 
 
 async def _checked(scope: MutableMapping[str, Any], receive: Receive) -> Receive:

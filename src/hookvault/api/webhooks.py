@@ -102,11 +102,7 @@ async def rotate_signing_secret(app: Services, who: Who, tenant_id: TenantID, we
 )
 async def call_webhook(app: Services, tenant_id: TenantID, workflow_name: TenantWorkflow, request: Request) -> Response:
     """Calls a webhook now and answers what it answered. The call is recorded before this returns."""
-    _ = (
-        tenant_id,
-        workflow_name,
-    )  # read from the path by the hot route, which also answers when it is not in front
-    status, body, headers = await answer_call(app, request.scope, request.receive)
+    status, body, headers = await answer_call(app, request.scope, request.receive, (tenant_id, workflow_name))
     return Response(body, status, headers={name.decode(): value.decode() for name, value in headers})
 
 

@@ -6,7 +6,7 @@ import typer
 
 from hookvault import wiring
 from hookvault.audit import store as audit
-from hookvault.cli.output import note
+from hookvault.cli.output import ask, note
 from hookvault.cli.session import actor, finish, opened, settings_of_command
 from hookvault.db import embedded
 from hookvault.db.clean import clean as clean_database
@@ -53,9 +53,7 @@ def clean(
     """Remove every tenant, secret, webhook and record, and print what was removed."""
     kept = " Platform admins and platform API keys stay." if preserve_admin else ""
     if not yes:
-        typer.confirm(
-            f"This removes every tenant and everything recorded, for ever.{kept} Go on?", abort=True, err=True
-        )
+        ask(f"This removes every tenant and everything recorded, for ever.{kept} Go on?")
     removed = finish(_clean(preserve_admin=preserve_admin))
     for table, rows in removed.items():
         typer.echo(f"{rows:>10}  {table}")

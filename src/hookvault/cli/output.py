@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,14 @@ if TYPE_CHECKING:
 def note(text: str) -> None:
     """A line for the person, on stderr, so that stdout can be used by a script."""
     typer.echo(text, err=True)
+
+
+def ask(question: str) -> None:
+    """Goes on only after a yes on stdin. Else the command ends with 1, and on Ctrl-C as any other does."""
+    typer.echo(f"{question} [y/N] ", nl=False, err=True)
+    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+        note("Nothing was changed.")
+        raise typer.Exit(1)
 
 
 def secret(text: str) -> None:

@@ -154,12 +154,11 @@ def _announce(settings: Settings, made: NewPassword | None) -> None:
         given = settings.admin_password is not None
         password = "as in ADMIN_PASSWORD" if given else f"{made.password.open()}   (shown only now)"
         lines += [f"  Admin      {made.user.email}", f"  Password   {password}"]
-    lines += [
-        "",
-        "Next, in another terminal here, make an API key:",
-        f"  {_pasted(settings)} api-key create --platform",
-    ]
-    typer.echo("\n".join([*lines, "", "Ctrl-C stops the server; the database stays until `hookvault db stop`."]))
+    called = _pasted(settings)
+    lines += ["", "Next, in another terminal here, make an API key:", f"  {called} api-key create --platform"]
+    if settings.database_url is None:
+        lines += ["", "Ctrl-C stops the server. The database stays until:", f"  {called} db stop"]
+    typer.echo("\n".join(lines))
 
 
 def _pasted(settings: Settings) -> str:

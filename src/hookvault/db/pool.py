@@ -133,8 +133,9 @@ async def _checked_access_mode(dsn: str) -> bool:
     """Whether this database separates access by roles (else by settings in one role)."""
     try:
         connection = await asyncpg.connect(dsn, timeout=_ACQUIRE_TIMEOUT_S)
-    except (*_UNREACHABLE, asyncpg.PostgresError) as error:
-        raise UnavailableError(_unreachable_message(error), code="database_unavailable") from error
+    except (*_UNREACHABLE, asyncpg.PostgresError, ValueError) as error:
+        # From None: what asyncpg says of a malformed URL quotes pieces of it, the password's among them.
+        raise UnavailableError(_unreachable_message(error), code="database_unavailable") from None
     try:
         if connection.get_server_version().major < 15:
             raise SetupError("PostgreSQL 15 or newer is needed; this server is older.", code="postgres_too_old")
@@ -172,12 +173,24 @@ async def _open_pool(dsn: str, kind: str, size: int, *, by_roles: bool) -> Any:
 @asynccontextmanager
 async def _transaction(pool: Any) -> AsyncIterator[Any]:
     try:
-        async with pool.acquire(timeout=_ACQUIRE_TIMEOUT_S) as connection, connection.transaction():
-            yield connection
+        connection = await _acquired(pool)
+        try:
+            async with connection.transaction():
+                yield connection
+        finally:
+            await pool.release(connection)
     except (asyncpg.DataError, UnicodeEncodeError, msgspec.EncodeError) as error:
         # The second wall: the edges refuse such values with the field's name before they get here.
         raise InvalidError("A value can't be stored, for instance a NUL character or a number out of range.") from error
     except _UNREACHABLE as error:
+        raise UnavailableError(_unreachable_message(error), code="database_unavailable") from error
+
+
+async def _acquired(pool: Any) -> Any:
+    """A connection. Whatever the server says to a new one (no such database, wrong password), it can't be had now."""
+    try:
+        return await pool.acquire(timeout=_ACQUIRE_TIMEOUT_S)
+    except asyncpg.PostgresError as error:
         raise UnavailableError(_unreachable_message(error), code="database_unavailable") from error
 
 

@@ -99,8 +99,8 @@ class OutboundClient:
         deadline = loop.time() + timeout_s
         connection = self.pool.take(target.origin) or await self._dial(target, deadline, timeout_s)
         while True:  # twice at most
+            connection.set_deadline(deadline, timeout_s)
             future = connection.start(message, began, head=method == "HEAD")
-            timer = loop.call_at(deadline, connection.expire, future, timeout_s)
             try:
                 return await future
             except asyncio.CancelledError:
@@ -111,8 +111,6 @@ class OutboundClient:
                 # byte came, or on a new connection, the request may well have been acted on.
                 if connection.heard or connection.uses == 1 or self.pool.closed:
                     raise
-            finally:
-                timer.cancel()
             try:
                 connection = await self._dial(target, deadline, timeout_s)
             except OutboundError as error:

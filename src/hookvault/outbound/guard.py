@@ -152,10 +152,9 @@ class AddressPolicy:
 
     def _refusal(self, text: str) -> Refusal | None:
         try:
-            written = ipaddress.ip_address(text)
+            address = _unwrapped(ipaddress.ip_address(text))
         except ValueError:
             return Refusal("not an IP address", listable=False)
-        address = _unwrapped(written)
         kind = _never(address)
         if kind is not None:
             return Refusal(kind, listable=False)
@@ -163,7 +162,7 @@ class AddressPolicy:
             inner = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
             hidden = _never(inner) or _private(inner)
             return Refusal(f"a NAT64 address of {inner}, {hidden}", listable=False) if hidden else None
-        if any(address in network or written in network for network in self.allowed_networks):
+        if any(address in network for network in self.allowed_networks):
             return None
         kind = _private(address)
         return None if kind is None else Refusal(kind, listable=True)

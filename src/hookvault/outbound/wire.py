@@ -134,10 +134,10 @@ class Connection(asyncio.Protocol):
     """
 
     __slots__ = (
-        "_began", "_body", "_done", "_extra", "_fault", "_future", "_head", "_headers", "_in_body",
-        "_interim", "_keep", "_limit", "_owner", "_parser", "_peer", "_received", "_size", "_status",
-        "_transport", "_truncated", "address", "born", "closed", "heard", "idle_since", "loop", "origin",
-        "uses",
+        "_began", "_body", "_deadline", "_done", "_extra", "_fault", "_fires", "_future", "_head", "_headers",
+        "_in_body", "_interim", "_keep", "_limit", "_owner", "_parser", "_peer", "_received", "_size", "_status",
+        "_timeout_s", "_timer", "_transport", "_truncated", "address", "born", "closed", "heard", "idle_since",
+        "loop", "origin", "uses",
     )  # fmt: skip
 
     def __init__(self, owner: Owner, target: Target, address: str, limit: int) -> None:
@@ -153,6 +153,8 @@ class Connection(asyncio.Protocol):
         self.born = self.idle_since = self.loop.time()
         self.closed = self.heard = False
         self.uses = 0
+        self._timer: asyncio.TimerHandle | None = None
+        self._fires = self._deadline = self._timeout_s = 0.0
         self._reset()
 
     def _reset(self) -> None:
@@ -195,11 +197,32 @@ class Connection(asyncio.Protocol):
             self._future = None
             self.abort()
 
-    def expire(self, future: asyncio.Future[Reply], timeout_s: float) -> None:
-        """End the request of `future`, if it is still being served: its time is up."""
-        if self._future is future:
-            doing = "the response was not complete" if self.heard else "no response came"
-            self._fail(CallTimeoutError(f"{self._peer}: {doing} within {timeout_s:.3g} s", sent=True))
+    def set_deadline(self, deadline: float, timeout_s: float) -> None:
+        """Give the coming request until `deadline` on the loop's clock; `timeout_s` is for the message.
+
+        A timer costs more than parsing a response, so it is left running from one request to the next: when it
+        fires early it is set again, and only a deadline that is nearer than it needs another.
+        """
+        self._deadline = deadline
+        self._timeout_s = timeout_s
+        if self._timer is None or self._fires > deadline:
+            self._set_timer()
+
+    def _set_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._fires = self._deadline
+        self._timer = self.loop.call_at(self._deadline, self._tick)
+
+    def _tick(self) -> None:
+        self._timer = None
+        if self._future is None:
+            return
+        if self.loop.time() < self._deadline - 0.001:  # clocks of loops tick in milliseconds
+            self._set_timer()
+            return
+        doing = "the response was not complete" if self.heard else "no response came"
+        self._fail(CallTimeoutError(f"{self._peer}: {doing} within {self._timeout_s:.3g} s", sent=True))
 
     # What asyncio calls.
 
@@ -230,7 +253,7 @@ class Connection(asyncio.Protocol):
         elif self._done:
             self._finish()
         else:
-            self._bound(len(data), grew=self._size > size)
+            self._check_size(len(data), grew=self._size > size)
 
     def eof_received(self) -> None:
         """The peer sends no more: the end of a body that has no other end, else an early one."""
@@ -245,6 +268,8 @@ class Connection(asyncio.Protocol):
             when = "before its response was complete" if self.heard else "without a response"
             self._fail(ConnectionClosedError(f"{self._peer} {cause} the connection {when}", sent=True))
         self.closed = True
+        if self._timer is not None:
+            self._timer.cancel()
         self._parser = None  # it refers back to us, and the last body would stay until the garbage is collected
         self._owner.gone(self)
 
@@ -308,7 +333,7 @@ class Connection(asyncio.Protocol):
     def _coding(self) -> str:
         return ",".join(value.strip().lower() for name, value in self._headers if name == "transfer-encoding")
 
-    def _bound(self, length: int, *, grew: bool) -> None:
+    def _check_size(self, length: int, *, grew: bool) -> None:
         """Limit what costs memory or time without being body: header fields, trailers, chunk extensions."""
         if not self._in_body:
             if self._received > MAX_HEAD:

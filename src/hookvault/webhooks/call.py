@@ -12,11 +12,11 @@ from hookvault.errors import InvalidError
 from hookvault.ids import id_time, new_id
 from hookvault.outbound.client import OutboundClient
 from hookvault.outbound.errors import OutboundError
-from hookvault.outbound.guard import AddressPolicy, Target
 from hookvault.outbound.wire import Reply
+from hookvault.vault.secret import HIDDEN
 from hookvault.webhooks.endpoint import Endpoint
 from hookvault.webhooks.gate import Gate
-from hookvault.webhooks.headers import recorded_headers, wire_headers, without_secrets
+from hookvault.webhooks.headers import Headers, credentials, own_headers, recorded_headers, wire_headers
 from hookvault.webhooks.model import CallRecord, CallRequest, CallResult
 from hookvault.webhooks.outcome import Verdict, judge_error, judge_response, pause_before
 from hookvault.webhooks.payload import response_json, storable
@@ -44,9 +44,8 @@ class _Attempt:
 class Caller:
     """Makes calls. One per process: it owns the bound on calls in flight."""
 
-    def __init__(self, client: OutboundClient, policy: AddressPolicy, recorder: Recorder, gate: Gate) -> None:
+    def __init__(self, client: OutboundClient, recorder: Recorder, gate: Gate) -> None:
         self._client = client
-        self._policy = policy
         self._recorder = recorder
         self._gate = gate
         self._random = random.Random()  # noqa: S311 - spreads retries, guards nothing
@@ -85,7 +84,8 @@ class Caller:
             number = len(attempts) + 1
             call_id = first if number == 1 else new_id()
             remaining = max(deadline - time.monotonic(), 0.001)
-            headers = wire_headers(endpoint, first, call_id, request.payload)
+            own = own_headers(endpoint, first, call_id)
+            headers = wire_headers(endpoint, own, request.payload)
             attempt = await self._attempt(endpoint, (call_id, number), (headers, request.payload), remaining)
             attempts.append(attempt)
             record = CallRecord(
@@ -94,7 +94,7 @@ class Caller:
                 webhook_id=endpoint.webhook_id,
                 timestamp=id_time(call_id),
                 request_payload=payload,
-                request_headers=recorded_headers(endpoint, headers),
+                request_headers=recorded_headers(endpoint, own),
                 status_code=attempt.status,
                 response_body=attempt.body,
                 response_time=attempt.elapsed_ms,
@@ -125,16 +125,17 @@ class Caller:
         headers, body = message
         began = time.monotonic()
         try:
-            target: Target = endpoint.target(self._policy)
-            reply = await self._client.post(target, body, headers, timeout_s=timeout_s)
+            reply = await self._client.post(endpoint.target, body, headers, timeout_s=timeout_s)
         except (OutboundError, InvalidError) as error:
             verdict = judge_error(error.code, error.message, retry_on_timeout=endpoint.policy.retry_on_timeout)
             return _Attempt(*identity, verdict, None, None, False, _ms(time.monotonic() - began), {})
-        return _judged(endpoint, identity, reply)
+        return _judged(endpoint, identity, reply, headers)
 
 
-def _judged(endpoint: Endpoint, identity: tuple[UUID, int], reply: Reply) -> _Attempt:
-    clean = without_secrets(reply.body, endpoint)
+def _judged(endpoint: Endpoint, identity: tuple[UUID, int], reply: Reply, headers: Headers) -> _Attempt:
+    clean = endpoint.redactor.clean(reply.body, truncated=reply.truncated)
+    if endpoint.auth_type == "jwt":  # what is signed for one call is no secret that the redactor could know
+        clean = clean.replace(credentials(headers), HIDDEN.encode())
     body, altered = response_json(clean, truncated=reply.truncated)
     verdict = judge_response(reply.status, clean)
     retry_headers = dict(reply.headers) if verdict.retry else {}

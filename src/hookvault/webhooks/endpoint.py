@@ -3,14 +3,16 @@
 import asyncio
 import time
 from dataclasses import dataclass
+from functools import cached_property
 from uuid import UUID
 
 from hookvault.db.pool import Database
 from hookvault.errors import ConflictError, NotFoundError
 from hookvault.outbound.guard import AddressPolicy, Target, parse_target
-from hookvault.vault.secret import Secret
+from hookvault.vault.secret import HIDDEN, Secret
 from hookvault.vault.service import TenantCipher, Vault
 from hookvault.webhooks import store
+from hookvault.webhooks.echo import Redactor
 from hookvault.webhooks.model import AuthType, Policy, StoredWebhook
 from hookvault.webhooks.seal import place, policy_of
 
@@ -18,9 +20,9 @@ _FRESH_S = 1.0  # an admin's change reaches every process within this time, and 
 _CACHED = 20_000
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Endpoint:
-    """What one call needs of a webhook."""
+    """What one call needs of a webhook. What is worked out from its fields is worked out once, not for every call."""
 
     tenant_id: str
     webhook_id: UUID
@@ -32,24 +34,32 @@ class Endpoint:
     static_headers: tuple[tuple[str, Secret], ...]
     signing_secret: Secret | None
     policy: Policy
+    addresses: AddressPolicy
 
-    @property
-    def secrets(self) -> tuple[Secret, ...]:
-        """Every secret that goes along or signs; none may come back in a record."""
+    @cached_property
+    def redactor(self) -> Redactor:
+        """Takes every secret that goes along or signs out of what a receiver answers; none may come back in a record."""
         held = (self.auth_token, self.signing_secret, *(value for _, value in self.static_headers))
-        return tuple(secret for secret in held if secret is not None)
+        return Redactor(secret for secret in held if secret is not None)
 
-    def target(self, policy: AddressPolicy) -> Target:
+    @cached_property
+    def target(self) -> Target:
         """The parsed address. Raises InvalidURLError or AddressBlockedError."""
-        return parse_target(self.url, policy)
+        return parse_target(self.url, self.addresses)
+
+    @cached_property
+    def masked(self) -> dict[str, str]:
+        """The static headers as a record shows them: their names, and no value."""
+        return dict.fromkeys((name for name, _ in self.static_headers), HIDDEN)
 
 
 class Endpoints:
     """Finds webhooks for calls: one query a second and webhook, however many calls."""
 
-    def __init__(self, database: Database, vault: Vault) -> None:
+    def __init__(self, database: Database, vault: Vault, addresses: AddressPolicy) -> None:
         self._database = database
         self._vault = vault
+        self._addresses = addresses
         self._known: dict[tuple[str, str], tuple[float, Endpoint]] = {}
         self._loading: dict[tuple[str, str], asyncio.Task[Endpoint]] = {}
 
@@ -101,7 +111,7 @@ class Endpoints:
             if not webhook.is_active:
                 raise ConflictError(f"The webhook {workflow_name} is switched off.", code="webhook_inactive")
             cipher = await self._vault.at(tx, tenant_id, webhook.key_version)
-        endpoint = _opened(webhook, cipher)
+        endpoint = _opened(webhook, cipher, self._addresses)
         if self._loading.get(key) is asyncio.current_task():
             if len(self._known) > _CACHED:
                 self._known.clear()
@@ -109,7 +119,7 @@ class Endpoints:
         return endpoint
 
 
-def _opened(webhook: StoredWebhook, cipher: TenantCipher) -> Endpoint:
+def _opened(webhook: StoredWebhook, cipher: TenantCipher, addresses: AddressPolicy) -> Endpoint:
     def opened(field: str, sealed: str | None) -> Secret | None:
         return None if sealed is None else cipher.open(place(webhook.id, field), sealed)
 
@@ -125,4 +135,5 @@ def _opened(webhook: StoredWebhook, cipher: TenantCipher) -> Endpoint:
         static_headers=tuple((name, value) for name, value in headers if value is not None),
         signing_secret=opened("signing_secret", webhook.signing_secret),
         policy=policy_of(webhook.policy),
+        addresses=addresses,
     )

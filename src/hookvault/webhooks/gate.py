@@ -40,7 +40,7 @@ class Gate:
         try:
             await future
         except asyncio.CancelledError:
-            if future.done() and not future.cancelled():
+            if future.done() and not future.cancelled() and future.exception() is None:
                 self.leave(tenant_id)  # let in and cancelled at the same moment
             raise
         finally:

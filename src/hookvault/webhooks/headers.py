@@ -4,7 +4,6 @@ import base64
 import re
 import time
 from collections.abc import Callable, Mapping
-from urllib.parse import quote
 from uuid import UUID
 
 import jwt
@@ -39,75 +38,48 @@ RESERVED = frozenset(
 )
 OWN_PREFIX = "x-hookvault-"
 _JWT_LIFE_S = 300
-_MASK = b"***"
 
 Headers = list[tuple[str, str]]
 
 
-def wire_headers(endpoint: Endpoint, message_id: UUID, call_id: UUID, body: bytes) -> Headers:
-    """All headers of one attempt.
+def own_headers(endpoint: Endpoint, message_id: UUID, call_id: UUID) -> dict[str, str]:
+    """The headers of one attempt that hold no secret: what the record may keep.
 
     Args:
         endpoint: The webhook.
         message_id: The same on every retry: the value of `webhook-id`.
         call_id: This attempt's own id.
-        body: The exact bytes sent, which the signature covers.
     """
-    timestamp = int(time.time())
-    headers = [
-        ("content-type", "application/json"),
-        ("user-agent", USER_AGENT),
-        ("webhook-id", str(message_id)),
-        ("webhook-timestamp", str(timestamp)),
-    ]
+    return {
+        "content-type": "application/json",
+        "user-agent": USER_AGENT,
+        "webhook-id": str(message_id),
+        "webhook-timestamp": str(int(time.time())),
+        "x-hookvault-tenant": endpoint.tenant_id,
+        "x-hookvault-call": str(call_id),
+    }
+
+
+def wire_headers(endpoint: Endpoint, own: Mapping[str, str], body: bytes) -> Headers:
+    """All headers of one attempt: its own, the signature over exactly these bytes, the tenant's static ones and its auth."""
+    headers = list(own.items())
     if endpoint.signing_secret is not None:
         key = signing_key(endpoint.signing_secret)
-        headers.append(("webhook-signature", sign(key, str(message_id), timestamp, body)))
-    headers.append(("x-hookvault-tenant", endpoint.tenant_id))
-    headers.append(("x-hookvault-call", str(call_id)))
-    headers.extend((name, value.open()) for name, value in endpoint.static_headers)
-    headers.extend(_auth_headers(endpoint))
+        headers.append(("webhook-signature", sign(key, own["webhook-id"], own["webhook-timestamp"], body)))
+    headers.extend([(name, value.open()) for name, value in endpoint.static_headers])
+    if endpoint.auth_token is not None:
+        headers.extend(_AUTH[endpoint.auth_type](endpoint.auth_config, endpoint.auth_token))
     return headers
 
 
-def recorded_headers(endpoint: Endpoint, headers: Headers) -> bytes:
+def recorded_headers(endpoint: Endpoint, own: Mapping[str, str]) -> bytes:
     """What the record keeps of a call's headers, as JSON: no auth, no signature, static values hidden."""
-    hidden = {name for name, _ in endpoint.static_headers}
-    left_out = {"webhook-signature", "authorization", str(endpoint.auth_config.get("headerName", "")).lower()}
-    kept = {name: "***" if name in hidden else value for name, value in headers if name.lower() not in left_out}
-    return msgspec.json.encode(kept)
+    return msgspec.json.encode({**own, **endpoint.masked})
 
 
-def without_secrets(data: bytes, endpoint: Endpoint) -> bytes:
-    """A response's body without the webhook's own secrets, should the receiver echo them in any usual form."""
-    for secret in endpoint.secrets:
-        for form in echo_forms(secret):
-            if form in data:
-                data = data.replace(form, _MASK)
-    return data
-
-
-def echo_forms(secret: Secret) -> tuple[bytes, ...]:
-    """A secret as a receiver may echo it: raw, base64, URL- and JSON-escaped. Empty for one too short to tell apart."""
-    text = secret.open()
-    if len(text) < 6:
-        return ()
-    raw = text.encode()
-    escaped = msgspec.json.encode(text)[1:-1]
-    forms = {
-        raw,
-        base64.b64encode(raw),
-        quote(text, safe="").encode(),
-        escaped,
-        escaped.replace(b"/", b"\\/"),
-    }
-    return tuple(sorted(forms, key=len, reverse=True))
-
-
-def _auth_headers(endpoint: Endpoint) -> Headers:
-    if endpoint.auth_token is None:
-        return []
-    return _AUTH[endpoint.auth_type](endpoint.auth_config, endpoint.auth_token)
+def credentials(headers: Headers) -> bytes:
+    """What follows the scheme in an attempt's Authorization header, which is the last that `wire_headers` puts."""
+    return headers[-1][1].partition(" ")[2].encode()
 
 
 def _bearer(_config: Mapping[str, object], token: Secret) -> Headers:

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
 from hookvault.vault.secret import Secret
@@ -96,9 +96,12 @@ class Counters:
     last_called_at: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class CallRecord:
-    """One HTTP attempt: one row of webhook_analytics. `response_time` is in ms; JSON columns hold JSON text as bytes."""
+class CallRecord(NamedTuple):
+    """One HTTP attempt: one row of webhook_analytics. `response_time` is in ms; JSON columns hold JSON text as bytes.
+
+    A tuple in the order of the table's columns, since a batch of them is turned into columns, and a frozen dataclass of this
+    size takes ten times as long to make.
+    """
 
     tenant_id: str
     id: UUID

@@ -20,10 +20,13 @@ class Verdict:
     message: str | None = None
 
 
+_SUCCESS = Verdict(success=True, retry=False)
+
+
 def judge_response(status: int, body: bytes) -> Verdict:
     """The verdict on a response: success is 2xx only; a redirect is not followed and is a failure."""
     if 200 <= status < 300:
-        return Verdict(success=True, retry=False)
+        return _SUCCESS
     if status == 404:
         return _judge_not_found(body)
     retry = status in _RETRIED_STATUSES or 500 <= status < 600
@@ -56,15 +59,15 @@ def _judge_not_found(body: bytes) -> Verdict:
     if b"Cannot POST" in text:
         hint = "n8n is starting: its routes are not up yet (HTTP 404)."
         return Verdict(success=False, retry=True, code="http_404", message=hint)
-    if b"is not registered" in text and b"Execute workflow" not in text:
-        hint = "The workflow is not active in n8n, or the URL's path is wrong (HTTP 404)."
-        return Verdict(success=False, retry=True, code="http_404", message=hint)
-    if b"Did you mean to make a" in text:
+    if b"Did you mean to make a" in text:  # n8n says "is not registered" here and at test URLs too
         hint = "The n8n workflow listens to another HTTP method than POST (HTTP 404)."
         return Verdict(success=False, retry=False, code="http_404", message=hint)
     if b"Execute workflow" in text:
         hint = "This is n8n's test URL, which listens only while the editor waits. Use the production URL (HTTP 404)."
         return Verdict(success=False, retry=False, code="http_404", message=hint)
+    if b"is not registered" in text:
+        hint = "The workflow is not active in n8n, or the URL's path is wrong (HTTP 404)."
+        return Verdict(success=False, retry=True, code="http_404", message=hint)
     return Verdict(success=False, retry=False, code="http_404", message=_said(404))
 
 

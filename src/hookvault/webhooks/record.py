@@ -5,10 +5,10 @@ this is many times faster than a transaction a call, and no slower for a call th
 """
 
 import asyncio
+import re
 from collections import deque
 from collections.abc import Sequence
-from contextlib import suppress
-from dataclasses import replace
+from typing import overload
 
 import asyncpg
 import msgspec
@@ -18,11 +18,13 @@ from hookvault.errors import InvalidError, UnavailableError
 from hookvault.log import get_logger
 from hookvault.webhooks import store
 from hookvault.webhooks.model import CallRecord
+from hookvault.webhooks.payload import REPLACEMENT
 
 _BATCH = 1000
 _PATIENCE_S = 5.0  # how long callers wait for a database that went away, before they are told so
 _PAUSE_S = 0.25
 _TEXT_KEPT = 65536
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")  # what no text in PostgreSQL can hold
 
 _log = get_logger()
 _Waiting = tuple[CallRecord, "asyncio.Future[None]"]
@@ -35,7 +37,9 @@ class Recorder:
         self._database = database
         self._queue: deque[_Waiting] = deque()
         self._wake = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[None] | None = None
+        self._closing = False
         self.totals = {"success": 0, "failed": 0}
 
     @property
@@ -49,13 +53,9 @@ class Recorder:
 
     async def close(self) -> None:
         """Records what is queued, then stops the writer."""
-        if self._task is None:
-            return
-        while self._queue:
+        if self._task is not None:
+            self._closing = True
             self._wake.set()
-            await asyncio.sleep(0.01)
-        self._task.cancel()
-        with suppress(asyncio.CancelledError):
             await self._task
 
     def put(self, call: CallRecord) -> "asyncio.Future[None]":
@@ -63,13 +63,19 @@ class Recorder:
 
         The future raises UnavailableError, code `recording_unavailable`, when the database stays away.
         """
-        future = asyncio.get_running_loop().create_future()
+        loop = self._loop
+        if loop is None:  # kept, since asking for the running loop costs a system call in Python 3.11
+            loop = self._loop = asyncio.get_running_loop()
+        future = loop.create_future()
+        if self._task is not None and self._task.done():  # closed: nobody would ever answer
+            _fail([(call, future)], RuntimeError("the recorder is closed"))
+            return future
         self._queue.append((call, future))
         self._wake.set()
         return future
 
     async def _run(self) -> None:
-        while True:
+        while self._queue or not self._closing:
             await self._wake.wait()
             self._wake.clear()
             while self._queue:
@@ -152,12 +158,26 @@ def _fail(batch: Sequence[_Waiting], cause: Exception) -> None:
 
 
 def _as_text(call: CallRecord) -> CallRecord:
-    """The call with its JSON columns as JSON strings: for what jsonb can't hold, such as a number of a million digits."""
+    """The call as it can always be stored: its JSON as JSON strings (for a number of a million digits, say), clean text."""
 
     def text(data: bytes | None) -> bytes | None:
         if data is None:
             return None
-        return msgspec.json.encode(data[:_TEXT_KEPT].decode("utf-8", "replace").replace("\x00", "\ufffd"))
+        return msgspec.json.encode(_clean(data[:_TEXT_KEPT].decode("utf-8", "replace")))
 
-    payload, body = text(call.request_payload), text(call.response_body)
-    return replace(call, request_payload=payload, response_body=body, metadata=text(call.metadata), altered=True)
+    return call._replace(
+        request_payload=text(call.request_payload),
+        response_body=text(call.response_body),
+        metadata=text(call.metadata),
+        error_message=_clean(call.error_message),
+        triggered_by=_clean(call.triggered_by),
+        altered=True,
+    )
+
+
+@overload
+def _clean(text: str) -> str: ...
+@overload
+def _clean(text: None) -> None: ...
+def _clean(text: str | None) -> str | None:
+    return None if text is None else _UNSTORABLE.sub(REPLACEMENT, text)

@@ -41,7 +41,7 @@ class WebhookService:
         self._caller = caller
         self._policy = policy
         self._settings = settings
-        self._endpoints = Endpoints(database, vault)
+        self._endpoints = Endpoints(database, vault, policy)
 
     async def create_n8n_webhook(
         self, tenant_id: str, workflow_name: str, *, actor: Actor = IN_PROCESS, **fields: Any

@@ -32,7 +32,7 @@ def signing_key(secret: Secret) -> bytes:
         raise ValueError("A signing secret is whsec_ and base64.") from None
 
 
-def sign(key: bytes, message_id: str, timestamp: int, body: bytes) -> str:
+def sign(key: bytes, message_id: str, timestamp: int | str, body: bytes) -> str:
     """The value of `webhook-signature` for one message: `v1,` and the base64 HMAC-SHA256 of `id.timestamp.body`.
 
     Args:

@@ -57,7 +57,7 @@ _EXISTED = "SELECT EXISTS (SELECT FROM n8n_webhooks WHERE tenant_id = $1 AND id 
 
 _INCREMENT = """
 INSERT INTO n8n_webhook_counters AS c (tenant_id, webhook_id, total_calls, successful_calls, failed_calls, last_called_at)
-VALUES ($1, $2, 1, $3, 1 - $3, $4)
+VALUES ($1, $2, 1, $3::bigint, 1 - $3::bigint, $4)
 ON CONFLICT (tenant_id, webhook_id) DO UPDATE SET total_calls = c.total_calls + 1,
     successful_calls = c.successful_calls + excluded.successful_calls, failed_calls = c.failed_calls + excluded.failed_calls,
     last_called_at = greatest(c.last_called_at, excluded.last_called_at)
@@ -190,8 +190,7 @@ async def increment(tx: TenantTx, webhook_id: UUID, *, success: bool, moment: da
 
 async def record(tx: SystemTx, calls: Sequence[CallRecord]) -> None:
     """Records calls: their rows, their webhooks' counters and their minutes, in one transaction."""
-    columns = zip(*[tuple(getattr(call, name) for name in CallRecord.__slots__) for call in calls], strict=True)
-    await tx.execute(_RECORD, *[list(column) for column in columns])
+    await tx.execute(_RECORD, *zip(*calls, strict=True))
     counted: dict[tuple[str, UUID], list[Any]] = {}
     rolled: dict[tuple[str, UUID, datetime], list[int]] = {}
     for call in calls:

@@ -19,7 +19,9 @@ BEGIN
                 NULL; -- another database of this cluster was migrated at the same moment
             END;
         END IF;
-        IF NOT pg_has_role(current_user, wanted, 'MEMBER') THEN
+        -- Since PostgreSQL 16 whoever makes a role is a member of it, but may not act as it until that is granted too.
+        IF NOT pg_has_role(current_user, wanted,
+            CASE WHEN current_setting('server_version_num')::int < 160000 THEN 'MEMBER' ELSE 'SET' END) THEN
             EXECUTE format('GRANT %I TO CURRENT_USER', wanted);
         END IF;
     END LOOP;
@@ -216,7 +218,7 @@ CREATE TABLE platform_users (
 
 CREATE UNIQUE INDEX platform_users_email ON platform_users (lower(email))
 
--- The platform's own events carry the tenant id ''. Nobody may change or delete a row: the roles only get INSERT and SELECT.
+-- The platform's own events carry the tenant id ''. Nobody may change or delete a row.
 CREATE TABLE audit_events (
     tenant_id text NOT NULL DEFAULT '',
     id uuid NOT NULL,
@@ -245,6 +247,11 @@ SELECT hookvault_protect('tenants', 'id'),
     hookvault_protect('platform_users', NULL),
     hookvault_protect('audit_events', 'tenant_id')
 
+-- Where one role owns everything there are no grants to withhold: these policies keep the log from it as well.
+CREATE POLICY never_changed ON audit_events AS RESTRICTIVE FOR UPDATE USING (false)
+
+CREATE POLICY never_deleted ON audit_events AS RESTRICTIVE FOR DELETE USING (false)
+
 SELECT hookvault_grant('hookvault_meta', 'SELECT', 'SELECT'),
     hookvault_grant('alembic_version', 'SELECT', 'SELECT'),
     hookvault_grant('tenants', 'SELECT, UPDATE', 'SELECT, INSERT, UPDATE, DELETE'),
@@ -252,7 +259,7 @@ SELECT hookvault_grant('hookvault_meta', 'SELECT', 'SELECT'),
     hookvault_grant('key_history', '', 'SELECT, INSERT, UPDATE'),
     hookvault_grant('tenant_integrations', 'SELECT, INSERT, UPDATE, DELETE', 'SELECT, INSERT, UPDATE, DELETE'),
     hookvault_grant('n8n_webhooks', 'SELECT, INSERT, UPDATE', 'SELECT, INSERT, UPDATE, DELETE'),
-    hookvault_grant('n8n_webhook_counters', 'SELECT, INSERT', 'SELECT, INSERT, UPDATE, DELETE'),
+    hookvault_grant('n8n_webhook_counters', 'SELECT, INSERT, UPDATE', 'SELECT, INSERT, UPDATE, DELETE'),
     hookvault_grant('webhook_analytics', 'SELECT', 'SELECT, INSERT'),
     hookvault_grant('webhook_call_rollups', 'SELECT', 'SELECT, INSERT, UPDATE'),
     hookvault_grant('api_keys', 'SELECT', 'SELECT, INSERT, UPDATE'),
