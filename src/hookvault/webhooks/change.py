@@ -97,7 +97,7 @@ def _auth(webhook: StoredWebhook, fields: Mapping[str, Any], auth_type: str, edi
     token: str | None = fields.get("auth_token")
     cleared = "auth_token" in fields and token is None
     keeps = webhook.auth_token is not None and same_type and not cleared and token is None
-    check_auth(auth_type, config, has_token=token is not None or keeps)
+    check_auth(auth_type, config, token=token, keeps=keeps)
     changed: dict[str, Any] = {"auth_type": auth_type, "auth_config": config}
     if token is not None:
         check_token(token)

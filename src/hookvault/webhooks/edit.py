@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+import jwt
 import msgspec
 
 from hookvault.errors import InvalidError
@@ -39,6 +40,7 @@ _CONFIG_FIELDS: Mapping[str, frozenset[str]] = {
 _MAX_STATIC_HEADERS = 20
 _MAX_SECRET = 4096
 _MAX_CLAIMS = 8192
+_ANY_KEY = "0" * 64  # stands for a stored key where only the claims are checked
 _HEADER_VALUE = re.compile(r"[\x21-\x7e](?:[\t\x20-\x7e]*[\x21-\x7e])?\Z")
 
 
@@ -79,8 +81,14 @@ def auth_type_of(fields: Mapping[str, Any], before: str) -> str:
     return chosen
 
 
-def check_auth(auth_type: str, config: Mapping[str, Any], *, has_token: bool) -> None:
+def check_auth(auth_type: str, config: Mapping[str, Any], *, token: str | None, keeps: bool) -> None:
     """Refuses an auth type without what it needs, or with what it has no use for.
+
+    Args:
+        auth_type: What the change leads to.
+        config: Its authConfig.
+        token: The token given with the change.
+        keeps: Whether the stored token stays.
 
     Raises:
         InvalidError: naming the field.
@@ -88,6 +96,7 @@ def check_auth(auth_type: str, config: Mapping[str, Any], *, has_token: bool) ->
     extra = sorted(set(config) - _CONFIG_FIELDS[auth_type])
     if extra:
         raise fault("authConfig", f"has a field {extra[0][:64]!r} that auth type {auth_type} does not use")
+    has_token = token is not None or keeps
     if auth_type == "none" and has_token:
         raise fault("authToken", "is not used with auth type none; leave one of the two out")
     if auth_type != "none" and not has_token:
@@ -97,7 +106,7 @@ def check_auth(auth_type: str, config: Mapping[str, Any], *, has_token: bool) ->
     if auth_type == "basic":
         _check_user(config.get("user"))
     if auth_type == "jwt":
-        _check_jwt(config)
+        _check_jwt(config, token or _ANY_KEY)
 
 
 def check_token(value: str) -> None:
@@ -166,7 +175,7 @@ def _check_user(user: object) -> None:
         raise fault("authConfig.user", "is required with auth type basic: 1 to 256 printable characters, no colon")
 
 
-def _check_jwt(config: Mapping[str, Any]) -> None:
+def _check_jwt(config: Mapping[str, Any], key: str) -> None:
     if config.get("algorithm", "HS256") != "HS256":
         raise fault("authConfig.algorithm", "must be HS256")
     claims = config.get("claims", {})
@@ -174,3 +183,9 @@ def _check_jwt(config: Mapping[str, Any]) -> None:
         raise fault("authConfig.claims", "must be an object")
     if len(msgspec.json.encode(claims)) > _MAX_CLAIMS:
         raise fault("authConfig.claims", f"must have {_MAX_CLAIMS} bytes of JSON or fewer")
+    try:
+        jwt.encode(dict(claims), key, algorithm="HS256")  # what can't be signed now could not be signed at a call
+    except jwt.InvalidKeyError:
+        raise fault("authToken", "can't be a key of HS256; it looks like a public key or certificate") from None
+    except (TypeError, ValueError, jwt.PyJWTError):
+        raise fault("authConfig.claims", "can't be signed; iss, for one, must be text") from None

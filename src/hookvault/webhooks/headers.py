@@ -3,6 +3,7 @@
 import base64
 import re
 import time
+import warnings
 from collections.abc import Callable, Mapping
 from uuid import UUID
 
@@ -38,6 +39,9 @@ RESERVED = frozenset(
 )
 OWN_PREFIX = "x-hookvault-"
 _JWT_LIFE_S = 300
+
+# How long a tenant's key is was decided in its n8n; a warning at every call would tell nobody who could change it.
+warnings.filterwarnings("ignore", category=jwt.InsecureKeyLengthWarning)
 
 Headers = list[tuple[str, str]]
 

@@ -1,0 +1,378 @@
+"""Whatever is sent, on every route: a 4xx problem with a code, and nothing is changed by it."""
+
+import json
+import secrets
+
+import pytest
+from tenancy import PLATFORM
+
+from hookvault.paging import encode_cursor
+
+TENANT = f"{PLATFORM}/tenants/{{tenant}}"
+LIMIT = 1_048_576
+
+# Every route that takes a body, with a body that it would take.
+BODIES = {
+    "tenant": ("POST", f"{PLATFORM}/tenants", {"name": "A"}),
+    "tenant change": ("PATCH", TENANT, {"name": "B"}),
+    "whatsapp": (
+        "POST",
+        f"{TENANT}/integrations/whatsapp",
+        {"phoneNumberId": "1234567890", "businessAccountId": "1234567890", "accessToken": "an-access-token"},
+    ),
+    "sms": (
+        "POST",
+        f"{TENANT}/integrations/sms",
+        {"provider": "vonage", "apiKey": "12345678", "apiSecret": "an-api-secret", "phoneNumber": "+49170123456"},
+    ),
+    "n8n": ("POST", f"{TENANT}/integrations/n8n", {"baseUrl": "https://n8n.example.com"}),
+    "whatsapp change": ("PUT", f"{TENANT}/integrations/whatsapp", {"enabled": False}),
+    "sms change": ("PUT", f"{TENANT}/integrations/sms", {"enabled": False}),
+    "n8n change": ("PUT", f"{TENANT}/integrations/n8n", {"enabled": False}),
+    "webhook": ("POST", f"{TENANT}/webhooks", {"workflowName": "made", "webhookUrl": "https://n8n.example.com/x"}),
+    "webhook change": ("PUT", f"{TENANT}/webhooks/{{webhook}}", {"description": "changed"}),
+    "api key": ("POST", f"{PLATFORM}/api-keys", {"name": "a"}),
+    "call": ("POST", "/api/tenants/{tenant}/webhooks/orders/call", {"payload": 1}),
+}
+CONFIGURED = {name.removesuffix(" change"): body for name, (_, _, body) in BODIES.items()}
+EVERY_BODY = pytest.mark.parametrize("route", BODIES)
+
+
+class Scene:
+    """One route in a tenant where its body would be taken, and all that could be changed by it."""
+
+    def __init__(self, acme, owner, route, webhook_id):
+        self.method, path, self.body = BODIES[route]
+        self.path = path.format(tenant=acme.id, webhook=webhook_id)
+        self._acme, self._owner = acme, owner
+
+    async def send(self, content, **headers):
+        sent = {"content-type": "application/json"} | {name.replace("_", "-"): value for name, value in headers.items()}
+        return await self._acme.client.request(self.method, self.path, content=content, headers=sent)
+
+    async def state(self):
+        """Every audit event and key there is, and the tenant's own rows."""
+        counts = "SELECT (SELECT count(*) FROM audit_events), (SELECT count(*) FROM api_keys), (SELECT count(*) FROM tenants)"
+        found = [tuple(row) for row in await self._owner(counts)]
+        for table in ("tenant_integrations", "n8n_webhooks", "webhook_analytics"):
+            rows = await self._owner(f"SELECT t::text FROM {table} t WHERE tenant_id = $1", self._acme.id)  # noqa: S608
+            found.append(tuple(row[0] for row in rows))
+        return found
+
+    async def refuses(self, content, status, code, **headers):
+        before = await self.state()
+        answer = await self.send(content, **headers)
+        refused(answer, status, code)
+        assert await self.state() == before
+
+
+def refused(answer, status=None, code=None):
+    """A 4xx problem, with this status and one of these codes where given."""
+    assert 400 <= answer.status_code < 500, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    body = answer.json()
+    assert body["status"] == answer.status_code
+    assert body["code"]
+    assert len(answer.content) < 8192
+    if status is not None:
+        assert (answer.status_code, body["code"]) == (status, code), answer.text
+
+
+@pytest.fixture
+async def scene(acme, owner, n8n):
+    async def made(route):
+        webhook = await acme.webhook(n8n.url(), "orders")
+        if route.endswith(" change") and route.split()[0] in ("whatsapp", "sms", "n8n"):
+            kind = route.split()[0]
+            created = await acme.client.post(f"{acme.path}/integrations/{kind}", json=CONFIGURED_FIRST[kind])
+            assert created.status_code == 201, created.text
+        return Scene(acme, owner, route, webhook["id"])
+
+    return made
+
+
+CONFIGURED_FIRST = {kind: BODIES[kind][2] for kind in ("whatsapp", "sms", "n8n")}
+
+
+@EVERY_BODY
+async def test_the_body_itself_would_be_taken(scene, route):
+    place = await scene(route)
+    answer = await place.send(json.dumps(place.body))
+    assert answer.status_code in (200, 201), answer.text
+
+
+@EVERY_BODY
+async def test_what_can_not_be_read(scene, route):
+    place = await scene(route)
+    good = json.dumps(place.body)
+    for content in (b"{", b"x", b'{"a":}', b"{'a': 1}", good[:-1].encode(), good.encode() + b"}", b'{"a": nul}', b"\xef\xbb\xbf" + good.encode()):
+        await place.refuses(content, 400, "malformed_body")
+    for broken in (b'{"name": "\xff"}', b'{"\xc3\x28": 1}', b'{"a": "\xed\xa0\x80"}', good.encode("utf-16")):
+        await place.refuses(broken, 400, "malformed_body")
+
+
+@EVERY_BODY
+async def test_nothing_and_what_is_no_object(scene, route):
+    place = await scene(route)
+    before = await place.state()
+    for content in (b"", b" ", b"null", b"[]", b"[1]", b'"text"', b"5", b"true"):
+        refused(await place.send(content))
+    assert await place.state() == before
+
+
+@EVERY_BODY
+async def test_too_deep_and_too_large(scene, route):
+    place = await scene(route)
+    deepest = b'{"surprise":' * 64 + b"1" + b"}" * 64
+    refused(await place.send(deepest))
+    await place.refuses(b'{"surprise":' * 65 + b"1" + b"}" * 65, 413, "too_deep")
+    await place.refuses(b'{"surprise":' + b"[" * 200_000 + b"]" * 200_000 + b"}", 413, "too_deep")
+    await place.refuses(b"[" * 100_000, 413, "too_deep")
+    too_large = json.dumps({**place.body, "payload": "x" * LIMIT}).encode()
+    await place.refuses(too_large, 413, "payload_too_large")
+
+
+async def chunked(size):
+    for _ in range(size // 65_536 + 2):
+        yield b" " * 65_536
+
+
+@EVERY_BODY
+async def test_too_large_without_saying_so(scene, route):
+    place = await scene(route)
+    before = await place.state()
+    answer = await place.send(chunked(2 * LIMIT))
+    refused(answer, 413, "payload_too_large")
+    assert await place.state() == before
+
+
+@EVERY_BODY
+async def test_exactly_the_limit_is_not_too_large(scene, route):
+    place = await scene(route)
+    good = json.dumps(place.body)
+    assert (await place.send(good + " " * (LIMIT - len(good)))).status_code in (200, 201)
+
+
+@EVERY_BODY
+async def test_unknown_fields(scene, route):
+    place = await scene(route)
+    for name in ("surprise", "tenant_id", "__proto__", "", "é", "x" * 300):
+        await place.refuses(json.dumps({**place.body, name: 1}), 422, "invalid_input")
+    await place.refuses(json.dumps({**place.body, **{f"f{n}": 1 for n in range(2000)}}), 422, "invalid_input")
+
+
+@EVERY_BODY
+async def test_wrong_types(scene, route):
+    place = await scene(route)
+    before = await place.state()
+    for name in place.body:
+        if name == "payload":
+            continue
+        for value in (5, 1.5, [], {}, [[]], {"set": 5}, ["a"], 10**30):
+            refused(await place.send(json.dumps({**place.body, name: value})), 422, "invalid_input")
+    assert await place.state() == before
+
+
+@EVERY_BODY
+async def test_what_the_database_can_not_hold(scene, route):
+    place = await scene(route)
+    if route == "call":
+        return  # a payload may hold anything: it is sent as it is, see test_calls
+    for text in ("a\\u0000b", "\\ud800", "\\udfff x", "\\ud83d", "\\uDE00\\uD83D"):
+        for name in place.body:
+            rest = {key: value for key, value in place.body.items() if key != name}
+            content = json.dumps(rest)[:-1] + (", " if rest else "") + f'"{name}": "{text}"}}'
+            await place.refuses(content, 422, "invalid_characters")
+        await place.refuses(json.dumps(place.body)[:-1] + f', "{text}": 1}}', 422, "invalid_characters")
+
+
+@pytest.mark.parametrize("text", ["a\\u0000b", "\\ud800"])
+async def test_a_call_with_odd_characters_outside_its_payload(scene, text):
+    place = await scene("call")
+    before = await place.state()
+    for content in (
+        f'{{"payload": 1, "triggeredBy": "{text}"}}',
+        f'{{"payload": 1, "{text}": 1}}',
+        f'{{"payload": "{text}", "surprise": 1}}',
+    ):
+        refused(await place.send(content))
+    assert await place.state() == before
+
+
+@EVERY_BODY
+async def test_a_name_given_twice(scene, route):
+    place = await scene(route)
+    before = await place.state()
+    first, value = next(iter(place.body.items()))
+    content = json.dumps(place.body)[:-1] + f", {json.dumps(first)}: {json.dumps(value)}}}"
+    refused(await place.send(content), 400, "malformed_body")
+    assert await place.state() == before
+
+
+@EVERY_BODY
+async def test_numbers_and_texts_out_of_bounds(scene, route):
+    place = await scene(route)
+    before = await place.state()
+    for name in place.body:
+        if name == "payload":
+            continue
+        rest = {key: value for key, value in place.body.items() if key != name}
+        for text in ("1e999", "9" * 5000, "-" + "9" * 500_000, "NaN", "Infinity", "-Infinity", "1.0e-400"):
+            content = json.dumps(rest)[:-1] + (", " if rest else "") + f'"{name}": {text}}}'
+            refused(await place.send(content))
+        for text in ("x" * 100_000, "\U0001f600" * 50_000):
+            refused(await place.send(json.dumps({**place.body, name: text})), 422, "invalid_input")
+    assert await place.state() == before
+
+
+@EVERY_BODY
+async def test_another_content_type(scene, route):
+    place = await scene(route)
+    good = json.dumps(place.body)
+    for kind in ("text/plain", "application/xml", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "json", "application/jsonp"):
+        await place.refuses(good, 415, "unsupported_media_type", content_type=kind)
+
+
+@pytest.mark.parametrize("kind", ["application/json; charset=utf-8", "Application/JSON", "application/problem+json", None])
+async def test_what_counts_as_json(client, kind):
+    headers = {} if kind is None else {"content-type": kind}
+    made = await client.post(f"{PLATFORM}/tenants", content=b'{"name": "A"}', headers=headers)
+    assert made.status_code == 201
+
+
+@EVERY_BODY
+@pytest.mark.parametrize("method", ["TRACE", "OPTIONS", "HEAD", "PROPFIND", "X" * 50])
+async def test_a_method_that_no_route_has(client, acme, route, method):
+    path = BODIES[route][1].format(tenant=acme.id, webhook="01890000-0000-7000-8000-000000000000")
+    answer = await client.request(method, path)
+    assert answer.status_code == 405
+    assert answer.headers["content-type"] == "application/problem+json"
+    if method != "HEAD":
+        assert answer.json()["code"] == "method_not_allowed"
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("DELETE", f"{PLATFORM}/tenants"),
+        ("PUT", TENANT),
+        ("POST", TENANT),
+        ("PATCH", f"{TENANT}/integrations/n8n"),
+        ("GET", f"{TENANT}/integrations/n8n"),
+        ("PATCH", f"{TENANT}/webhooks"),
+        ("DELETE", f"{TENANT}/audit"),
+        ("POST", f"{TENANT}/webhooks/analytics/summary"),
+        ("PUT", f"{PLATFORM}/api-keys"),
+        ("GET", "/api/tenants/{tenant}/webhooks/orders/call"),
+        ("PUT", "/api/tenants/{tenant}/webhooks/orders/call"),
+        ("POST", "/healthz"),
+        ("DELETE", "/api/openapi.json"),
+    ],
+)
+async def test_a_method_that_this_route_has_not(client, acme, method, path):
+    answer = await client.request(method, path.format(tenant=acme.id), json={})
+    refused(answer, 405, "method_not_allowed")
+    assert answer.headers["allow"]
+
+
+PIECES = [
+    *("%00", "a%00", "%2F", "a%2Fb", "..%2F..", "%2e%2e", "%C3%A4", "%F0%9F%98%80", "%ff", "%", "%zz", "%0a", "%20", "x" * 300),
+    *("a'b", "a;b", "a%3Fb", "*", "%25", "%ed%a0%80", "null", "0", "-1"),
+]
+ONE_PARAMETER = [
+    ("GET", f"{PLATFORM}/tenants/{{}}"),
+    ("PATCH", f"{PLATFORM}/tenants/{{}}"),
+    ("GET", f"{PLATFORM}/tenants/{{}}/audit"),
+    ("GET", f"{PLATFORM}/tenants/{{}}/webhooks"),
+    ("POST", f"{PLATFORM}/tenants/{{}}/integrations/n8n"),
+    ("GET", f"{PLATFORM}/tenants/{{}}/webhooks/analytics/summary"),
+    ("GET", f"{TENANT}/webhooks/{{{{}}}}"),
+    ("PUT", f"{TENANT}/webhooks/{{{{}}}}"),
+    ("GET", f"{TENANT}/webhooks/{{{{}}}}/analytics"),
+    ("POST", f"{TENANT}/webhooks/{{{{}}}}/signing-secret/rotate"),
+    ("POST", f"{TENANT}/integrations/{{{{}}}}"),
+    ("PUT", f"{TENANT}/integrations/{{{{}}}}"),
+    ("DELETE", f"{TENANT}/integrations/{{{{}}}}"),
+    ("DELETE", f"{PLATFORM}/api-keys/{{}}"),
+    ("POST", "/api/tenants/{}/webhooks/orders/call"),
+    ("POST", "/api/tenants/{tenant}/webhooks/{{}}/call"),
+]
+GOOD_BODY = {"PATCH": {"name": "B"}, "PUT": {}}
+
+
+@pytest.mark.parametrize(("method", "path"), ONE_PARAMETER)
+async def test_odd_path_parameters(client, acme, owner, method, path):
+    shape = path.replace("{{}}", "\0").replace("{tenant}", acme.id).replace("{}", "\0")
+    before = await owner("SELECT count(*) FROM audit_events")
+    for piece in PIECES:
+        body = {"payload": 1} if path.endswith("/call") else GOOD_BODY.get(method, {"baseUrl": "https://example.com"})
+        answer = await client.request(method, shape.replace("\0", piece), json=None if method == "GET" else body)
+        refused(answer)
+    assert await owner("SELECT count(*) FROM audit_events") == before
+
+
+QUERIES = {
+    f"{PLATFORM}/tenants": ("limit", "cursor"),
+    f"{PLATFORM}/api-keys": ("tenantId", "limit", "cursor"),
+    f"{TENANT}/audit": ("limit", "cursor"),
+    f"{TENANT}/webhooks": ("limit", "cursor"),
+    f"{TENANT}/webhooks/{{webhook}}/analytics": ("limit", "cursor"),
+    f"{TENANT}/webhooks/analytics": ("startDate", "endDate", "status", "webhookId", "limit", "cursor"),
+    f"{TENANT}/webhooks/analytics/summary": ("startDate", "endDate", "webhookId"),
+}
+
+
+@pytest.mark.parametrize("path", QUERIES)
+async def test_odd_query_parameters(client, acme, n8n, path):
+    webhook = await acme.webhook(n8n.url())
+    url = path.format(tenant=acme.id, webhook=webhook["id"])
+    for name in QUERIES[path]:
+        for piece in [*PIECES, "1e999", "9" * 400, "true", "[]", "%F0%28%8C%28", "+", "x" * 3000]:
+            if (name, piece) == ("limit", "0") or (name == "tenantId" and piece in ("null", "0")):
+                continue
+            if name in ("startDate", "endDate") and piece in ("0", "-1"):
+                continue  # seconds since 1970 are a time
+            refused(await client.get(f"{url}?{name}={piece}"))
+
+
+@pytest.mark.parametrize("piece", ["%00", "%ff", "%ed%a0%80", "x" * 200, "'; DROP TABLE tenants; --", "%25"])
+async def test_any_text_may_have_triggered_a_call(client, acme, piece):
+    answer = await client.get(f"{acme.path}/webhooks/analytics?triggeredBy={piece}")
+    if answer.status_code != 200:
+        refused(answer)
+        assert piece == "%00"
+    else:
+        assert answer.json() == {"items": [], "nextCursor": None}
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        ["calls", "0001-01-01T00:00:00+14:00", "01890000-0000-7000-8000-000000000000"],
+        ["calls", "9999-12-31T23:59:59-14:00", "01890000-0000-7000-8000-000000000000"],
+        ["calls", "2026-01-01T00:00:00", "01890000-0000-7000-8000-000000000000"],
+        ["calls", "2026-01-01T00:00:00Z", "x"],
+        ["calls", "2026-01-01T00:00:00Z"],
+        ["calls", "a\0", "b"],
+        ["calls"],
+        [],
+    ],
+)
+async def test_a_forged_cursor(client, acme, texts):
+    cursor = secrets.token_urlsafe(3) if not texts else _cursor(texts)
+    answer = await client.get(f"{acme.path}/webhooks/analytics", params={"cursor": cursor})
+    if answer.status_code != 200:  # a time at the edge of the calendar is a place in the list too
+        refused(answer, 422, "invalid_cursor" if answer.json()["code"] == "invalid_cursor" else "invalid_input")
+    else:
+        assert answer.json()["items"] == []
+    for path in (f"{PLATFORM}/tenants", f"{acme.path}/webhooks", f"{acme.path}/audit", f"{PLATFORM}/api-keys"):
+        refused(await client.get(path, params={"cursor": cursor}), 422, "invalid_cursor")
+
+
+@pytest.mark.parametrize(("kind", "path"), [("tenants", f"{PLATFORM}/tenants"), ("webhooks", f"{TENANT}/webhooks")])
+async def test_a_cursor_with_a_nul(client, acme, kind, path):
+    refused(await client.get(path.format(tenant=acme.id), params={"cursor": _cursor([kind, "a\0b"])}))
+
+
+def _cursor(texts):
+    return encode_cursor(*texts)
