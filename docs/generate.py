@@ -29,8 +29,7 @@ Options of `hookvault serve` take precedence: `--host` over HOST, `--port` over 
 def settings_page() -> str:
     """The text of docs/settings.md."""
     rows = [
-        f"| {name.upper()} | {_default(field)} | {field.description} |"
-        for name, field in Settings.model_fields.items()
+        f"| {name.upper()} | {_default(field)} | {field.description} |" for name, field in Settings.model_fields.items()
     ]
     return _HEAD + "\n".join(rows) + "\n" + _TAIL
 

@@ -105,7 +105,7 @@ class Canary:
         connection = await asyncpg.connect(database_url)
         try:
             for (table,) in await connection.fetch(_TABLES):
-                for (row,) in await connection.fetch(f"SELECT t::text FROM ONLY {table} t"):  # noqa: S608 - quoted
+                for (row,) in await connection.fetch(f"SELECT t::text FROM ONLY {table} t"):
                     self.rows.append((f"table {table}", row))
         finally:
             await connection.close()

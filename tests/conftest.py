@@ -10,6 +10,7 @@ from pathlib import Path
 
 import asyncpg
 import httpx
+import hypothesis
 import pytest
 
 from canary import CANARY
@@ -19,6 +20,10 @@ from hookvault.db.migrate import migrate
 from hookvault.settings import Settings
 from hookvault.tenants.model import Tenant
 from hookvault.wiring import App, build
+
+hypothesis.settings.register_profile("quick", max_examples=40, deadline=None)
+hypothesis.settings.register_profile("thorough", max_examples=200, deadline=None)
+hypothesis.settings.load_profile("thorough" if os.environ.get("CI") else "quick")
 
 CLUSTER = "HOOKVAULT_TEST_CLUSTER"
 KEY = "4b1d" + "9e37a5c2" * 7 + "f06e"

@@ -10,6 +10,7 @@
     ├── ConflictError              409  the thing exists, or its state forbids this
     ├── PreconditionError          412  If-Match names another version
     ├── UnavailableError           503  try again later; nothing was changed
+    │   └── LockedError                 a row is locked by another session
     ├── VaultError                 500  a secret could not be sealed or opened
     │   ├── CipherError                 not a ciphertext, or not under this key
     │   └── WrongKeyError               the database needs another ENCRYPTION_KEY
@@ -102,6 +103,12 @@ class UnavailableError(HookvaultError):
 
     default_code = "unavailable"
     status = 503
+
+
+class LockedError(UnavailableError):
+    """Another session of the database holds a lock for longer than we wait."""
+
+    default_code = "database_locked"
 
 
 class VaultError(HookvaultError):

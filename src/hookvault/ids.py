@@ -3,28 +3,30 @@
 import os
 import re
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
+
+from asyncpg.pgproto import pgproto
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
 _NAME = re.compile(NAME_PATTERN[:-1] + r"\Z", re.ASCII)
+_VERSION_7 = 0x7 << 76 | 0x2 << 62  # version and variant
+_FIXED = 0xF << 76 | 0x3 << 62  # the bits that these two take
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def new_id() -> UUID:
     """A UUIDv7 (RFC 9562 section 5.7): 48 bits of Unix milliseconds, then 74 random bits."""
-    milliseconds = time.time_ns() // 1_000_000
-    random = int.from_bytes(os.urandom(10), "big")
-    value = (milliseconds & 0xFFFF_FFFF_FFFF) << 80
-    value |= 0x7000 << 64 | (random >> 68) << 64
-    value |= 0x8000_0000_0000_0000 | (random & 0x3FFF_FFFF_FFFF_FFFF)
-    return UUID(int=value)
+    random = int.from_bytes(os.urandom(10), "big") & ~_FIXED
+    value = time.time_ns() // 1_000_000 << 80 | _VERSION_7 | random
+    # The driver's subclass of UUID: it costs a tenth to make and to print, and calls make and print several each.
+    made: UUID = pgproto.UUID(value.to_bytes(16, "big"))
+    return made
 
 
 def id_time(identifier: UUID) -> datetime:
     """The moment a UUIDv7 was made, to the millisecond, in UTC."""
-    milliseconds = identifier.int >> 80
-    seconds, rest = divmod(milliseconds, 1000)
-    return datetime.fromtimestamp(seconds, UTC).replace(microsecond=rest * 1000)
+    return _EPOCH + timedelta(milliseconds=identifier.int >> 80)
 
 
 def is_name(text: str) -> bool:

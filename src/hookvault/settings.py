@@ -22,9 +22,8 @@ def check_key(text: str) -> str:
         ValueError: with what is wrong and how to make a right one; never with the key.
     """
     if not _KEY.match(text):
-        raise ValueError(
-            f"must be exactly 64 hexadecimal characters, not {len(text)} characters of another kind; {KEY_ADVICE}"
-        )
+        found = f"it has {len(text)}" if len(text) != 64 else "it has others than 0-9 and a-f"
+        raise ValueError(f"must be exactly 64 hexadecimal characters, and {found}; {KEY_ADVICE}")
     if len(set(text.lower())) < 4:
         raise ValueError(f"is made of hardly more than one digit and protects nothing; {KEY_ADVICE}")
     return text.lower()
@@ -96,6 +95,13 @@ class Settings(BaseSettings):
     @classmethod
     def _key(cls, value: SecretStr | None) -> SecretStr | None:
         return None if value is None else SecretStr(check_key(value.get_secret_value().strip()))
+
+    @field_validator("database_url")
+    @classmethod
+    def _postgres(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not value.get_secret_value().startswith(("postgresql://", "postgres://")):
+            raise ValueError("must be the URL of a PostgreSQL database: postgresql://user:password@host/database")
+        return value
 
     @property
     def production(self) -> bool:

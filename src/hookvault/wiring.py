@@ -16,7 +16,7 @@ from hookvault.db.migrate import require_current
 from hookvault.db.pool import Database
 from hookvault.errors import SetupError
 from hookvault.integrations.service import IntegrationService
-from hookvault.log import register_secret
+from hookvault.log import get_logger, register_secret
 from hookvault.loop import Loop
 from hookvault.outbound.client import OutboundClient
 from hookvault.outbound.guard import AddressPolicy
@@ -29,6 +29,7 @@ from hookvault.webhooks.gate import Gate
 from hookvault.webhooks.record import Recorder
 from hookvault.webhooks.service import WebhookService
 
+_log = get_logger()
 _KEY_FILE = "encryption.key"
 
 
@@ -115,12 +116,12 @@ def key_ring(settings: Settings) -> KeyRing:
     """
     current = settings.encryption_key
     text = current.get_secret_value() if current else _development_key(settings.hookvault_data_dir)
-    others = [
-        None if key is None else MasterKey(key.get_secret_value())
-        for key in (settings.encryption_key_next, settings.encryption_key_previous)
-    ]
-    for held in (text, *[key.get_secret_value() for key in (settings.encryption_key_next,) if key]):
-        register_secret(held)
+    further = (settings.encryption_key_next, settings.encryption_key_previous)
+    texts = [None if key is None else key.get_secret_value() for key in further]
+    for held in (text, *texts):
+        if held is not None:
+            register_secret(held)
+    others = [None if held is None else MasterKey(held) for held in texts]
     return KeyRing(MasterKey(text), next=others[0], previous=others[1])
 
 
@@ -132,10 +133,12 @@ def _put_together(settings: Settings, database: Database, vault: Vault) -> App:
     caller = Caller(outbound, recorder, gate)
     analytics = AnalyticsService(database)
     api_keys = APIKeyService(database)
-    loops = (
+    loops = [
         Loop("retention", 3600.0, lambda: analytics.retain(settings.analytics_retention_days)),
         Loop("key uses", 30.0, api_keys.save_uses),
-    )
+    ]
+    if settings.database_url is None:
+        loops.append(Loop("embedded Postgres", 1.0, lambda: _revive(settings.hookvault_data_dir)))
     return App(
         settings=settings,
         database=database,
@@ -150,8 +153,13 @@ def _put_together(settings: Settings, database: Database, vault: Vault) -> App:
         outbound=outbound,
         gate=gate,
         recorder=recorder,
-        loops=loops,
+        loops=tuple(loops),
     )
+
+
+async def _revive(data_dir: Path) -> None:
+    if await asyncio.to_thread(embedded.revive, data_dir):
+        _log.warning("embedded_postgres_restarted", reason="it had been killed")
 
 
 def _development_key(data_dir: Path) -> str:

@@ -9,9 +9,10 @@ from urllib.parse import urlsplit
 import asyncpg
 import httpx
 import pytest
+from tenancy import PLATFORM, Tenancy
+
 from canary import CANARY
 from n8n import N8n
-from tenancy import PLATFORM, Tenancy
 
 
 @pytest.fixture(autouse=True)

@@ -13,7 +13,11 @@ ROUTES = [
     ("DELETE", TENANT),
     ("GET", f"{TENANT}/audit"),
     ("GET", f"{TENANT}/integrations"),
-    *[(method, f"{TENANT}/integrations/{kind}") for kind in ("whatsapp", "sms", "n8n") for method in ("POST", "PUT", "DELETE")],
+    *[
+        (method, f"{TENANT}/integrations/{kind}")
+        for kind in ("whatsapp", "sms", "n8n")
+        for method in ("POST", "PUT", "DELETE")
+    ],
     ("GET", f"{TENANT}/webhooks"),
     ("POST", f"{TENANT}/webhooks"),
     ("GET", f"{TENANT}/webhooks/{{webhook}}"),
@@ -86,10 +90,17 @@ async def two(client, app):
 
 async def state_of(owner, tenant_id):
     """Everything stored of a tenant, as text."""
-    tables = ("tenant_integrations", "n8n_webhooks", "n8n_webhook_counters", "webhook_analytics", "audit_events", "api_keys")
+    tables = (
+        "tenant_integrations",
+        "n8n_webhooks",
+        "n8n_webhook_counters",
+        "webhook_analytics",
+        "audit_events",
+        "api_keys",
+    )
     rows = [await owner("SELECT t::text FROM tenants t WHERE id = $1", tenant_id)]
     for table in tables:
-        rows.append(await owner(f"SELECT t::text FROM {table} t WHERE tenant_id = $1 ORDER BY 1", tenant_id))  # noqa: S608
+        rows.append(await owner(f"SELECT t::text FROM {table} t WHERE tenant_id = $1 ORDER BY 1", tenant_id))
     return [[row[0] for row in found] for found in rows]
 
 
@@ -100,7 +111,9 @@ async def test_a_tenants_key_gets_403_from_the_platform_and_from_every_other_ten
     other = path.format(tenant=two["b"]["id"], webhook=two["b"]["webhook"], name="orders")
     existing = await stranger.request(method, other, json={"payload": 1}, headers=headers)
     is_problem(existing, 403, "forbidden")
-    missing = await stranger.request(method, path.format(tenant="nobody", webhook=ID, name="x"), json={}, headers=headers)
+    missing = await stranger.request(
+        method, path.format(tenant="nobody", webhook=ID, name="x"), json={}, headers=headers
+    )
     assert (missing.status_code, missing.content) == (existing.status_code, existing.content)
     if path.startswith(PLATFORM):
         own = path.format(tenant=two["a"]["id"], webhook=two["a"]["webhook"], name="orders")

@@ -4,8 +4,9 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from n8n import Answer
 from tenancy import is_problem
+
+from n8n import Answer
 
 CALL = {
     *("id", "tenantId", "webhookId", "workflowName", "timestamp", "requestPayload", "requestHeaders", "statusCode"),

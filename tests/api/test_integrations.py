@@ -3,8 +3,9 @@
 import json
 
 import pytest
-from canary import planted
 from tenancy import SMS, is_problem, sms, whatsapp
+
+from canary import planted
 
 
 def n8n_config():
@@ -72,9 +73,7 @@ async def test_sms_of_every_provider(client, acme, app, provider):
 
 async def test_another_provider_keeps_nothing_of_the_former(client, acme, app):
     await client.post(f"{acme.path}/integrations/sms", json=sms("twilio"))
-    is_problem(
-        await client.put(f"{acme.path}/integrations/sms", json={"provider": "vonage"}), 422, "invalid_input"
-    )
+    is_problem(await client.put(f"{acme.path}/integrations/sms", json={"provider": "vonage"}), 422, "invalid_input")
     config = sms("vonage")
     changed = await client.put(f"{acme.path}/integrations/sms", json=config)
     assert changed.json()["provider"] == "vonage"

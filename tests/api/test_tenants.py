@@ -66,7 +66,7 @@ async def test_delete_is_idempotent_and_leaves_no_secret(client, acme, n8n, owne
     is_problem(await acme.call(webhook, {}), 404, "tenant_not_found")
     is_problem(await acme.call(webhook, {}, key=key), 401, "unauthorized")
     for table in ("tenants WHERE id", "data_keys WHERE tenant_id", "n8n_webhooks WHERE tenant_id"):
-        assert await owner(f"SELECT 1 FROM {table} = $1", acme.id) == []  # noqa: S608 - the three above
+        assert await owner(f"SELECT 1 FROM {table} = $1", acme.id) == []
     # What happened stays readable.
     assert [call["requestPayload"] for call in await acme.calls()] == [{"n": 1}]
     assert (await acme.audit())[0]["action"] == "tenant.deleted"
@@ -84,7 +84,9 @@ async def test_list_pages_through_every_tenant_once(client, make_tenancy):
         if cursor is None:
             break
     assert len(seen) == len(set(seen))
-    assert seen == [row["id"] for row in (await client.get(TENANTS, params={"limit": 200})).json()["items"]][: len(seen)]
+    assert (
+        seen == [row["id"] for row in (await client.get(TENANTS, params={"limit": 200})).json()["items"]][: len(seen)]
+    )
     assert mine <= set(seen)
 
 

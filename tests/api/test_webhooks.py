@@ -1,9 +1,10 @@
 """A tenant's webhooks: made, read, changed, deleted; their signing secrets rotated."""
 
 import pytest
-from canary import planted
 from standardwebhooks import Webhook
 from tenancy import is_problem
+
+from canary import planted
 
 FIELDS = {
     *("id", "tenantId", "workflowName", "webhookUrl", "description", "isActive", "authType", "authConfig", "authToken"),
@@ -101,7 +102,9 @@ async def test_an_address_that_may_not_be_called(client, acme, url, code):
     is_problem(refused, 422, code or refused.json()["code"])
     assert (await client.get(f"{acme.path}/webhooks")).json()["items"] == []
     webhook = await acme.webhook(URL)
-    is_problem(await client.put(f"{acme.path}/webhooks/{webhook['id']}", json={"webhookUrl": url}), 422, refused.json()["code"])
+    is_problem(
+        await client.put(f"{acme.path}/webhooks/{webhook['id']}", json={"webhookUrl": url}), 422, refused.json()["code"]
+    )
 
 
 @pytest.mark.parametrize(

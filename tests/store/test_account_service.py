@@ -6,8 +6,8 @@ from uuid import uuid4
 
 import pytest
 from argon2 import PasswordHasher
-from canary import planted
 
+from canary import planted
 from hookvault.accounts.admins import AdminService
 from hookvault.accounts.keys import APIKeyService
 from hookvault.db.migrate import migrate
@@ -53,7 +53,9 @@ async def test_tokens_differ(app):
     assert len(made) == 20
 
 
-@pytest.mark.parametrize("token", ["", "hv_", "hv_" + "a" * 43, "Bearer x", "\x00", "\ud800", "x" * 10_000], ids=lambda t: repr(t[:9]))
+@pytest.mark.parametrize(
+    "token", ["", "hv_", "hv_" + "a" * 43, "Bearer x", "\x00", "\ud800", "x" * 10_000], ids=lambda t: repr(t[:9])
+)
 async def test_an_unknown_key_is_refused(app, token):
     with pytest.raises(UnauthorizedError) as caught:
         await app.api_keys.authenticate(token)
@@ -91,7 +93,14 @@ async def test_a_deleted_tenant_s_keys_are_refused(app, tenant):
 
 @pytest.mark.parametrize(
     ("tenant_wide", "scopes"),
-    [(False, ["call"]), (False, ["platform", "call"]), (True, ["platform"]), (True, []), (True, ["admin"]), (False, [])],
+    [
+        (False, ["call"]),
+        (False, ["platform", "call"]),
+        (True, ["platform"]),
+        (True, []),
+        (True, ["admin"]),
+        (False, []),
+    ],
 )
 async def test_scopes_that_do_not_fit_are_refused(app, tenant, tenant_wide, scopes):
     with pytest.raises(InvalidError):
@@ -184,7 +193,9 @@ async def test_further_admins_and_new_passwords(admins):
     assert caught.value.code == "admin_not_found"
 
 
-@pytest.mark.parametrize("email", ["", "a", "@", "a@", "@b", "a b@c", "a@b@c", "a@b\n", "a\x00@b", "a" * 65 + "@b"], ids=repr)
+@pytest.mark.parametrize(
+    "email", ["", "a", "@", "a@", "@b", "a b@c", "a@b@c", "a@b\n", "a\x00@b", "a" * 65 + "@b"], ids=repr
+)
 async def test_what_is_no_address_is_refused(admins, email):
     with pytest.raises(InvalidError):
         await admins.create_admin(email)

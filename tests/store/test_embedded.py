@@ -14,7 +14,7 @@ import pytest
 from lab import START, ask, copy, owner, place, python, stopped_cluster, until
 
 from hookvault.db import postmaster
-from hookvault.db.embedded import EmbeddedPostgresError, destroy, ensure_running, running_url, status, stop
+from hookvault.db.embedded import EmbeddedPostgresError, destroy, ensure_running, revive, running_url, status, stop
 
 
 @pytest.fixture
@@ -275,3 +275,19 @@ async def test_a_lost_or_changed_password_is_said(stopped):
         await asyncio.to_thread(ensure_running, stopped)
     assert caught.value.code == "data_dir_unusable"
     assert original.strip() not in caught.value.message
+
+
+def test_a_killed_server_is_revived_where_it_was_and_a_stopped_one_is_not(stopped: Path) -> None:
+    url = ensure_running(stopped)
+    try:
+        assert not revive(stopped)
+        os.kill(status(stopped).pid, signal.SIGKILL)
+        until(lambda: not status(stopped).running)
+        assert revive(stopped)
+        assert status(stopped).running
+        assert running_url(stopped) == url  # whoever is connected finds it again
+        assert stop(stopped)
+        assert not revive(stopped)
+        assert not status(stopped).running
+    finally:
+        destroy(stopped)

@@ -70,10 +70,14 @@ async def totals(owner, tenant_id):
     found = []
     for statement in (
         "SELECT webhook_id, total_calls, successful_calls, failed_calls FROM n8n_webhook_counters WHERE tenant_id = $1",
-        "SELECT webhook_id, count(*), count(*) FILTER (WHERE success), count(*) FILTER (WHERE NOT success) "
-        "FROM webhook_analytics WHERE tenant_id = $1 GROUP BY 1",
-        "SELECT webhook_id, sum(total_calls)::bigint, sum(successful_calls)::bigint, sum(failed_calls)::bigint "
-        "FROM webhook_call_rollups WHERE tenant_id = $1 GROUP BY 1",
+        (
+            "SELECT webhook_id, count(*), count(*) FILTER (WHERE success), count(*) FILTER (WHERE NOT success) "
+            "FROM webhook_analytics WHERE tenant_id = $1 GROUP BY 1"
+        ),
+        (
+            "SELECT webhook_id, sum(total_calls)::bigint, sum(successful_calls)::bigint, sum(failed_calls)::bigint "
+            "FROM webhook_call_rollups WHERE tenant_id = $1 GROUP BY 1"
+        ),
     ):
         rows = await owner(statement, tenant_id)
         found.append({row[0]: (row[1], row[2], row[3]) for row in rows if row[1]})
@@ -102,7 +106,9 @@ async def test_a_call_is_kept_whole(app, owner, recorder, webhook):
     row = await kept(owner, call)
     for name in CallRecord._fields:
         expected = getattr(call, name)
-        assert row[name] == expected if not isinstance(expected, bytes) else json.loads(row[name]) == json.loads(expected)
+        assert (
+            row[name] == expected if not isinstance(expected, bytes) else json.loads(row[name]) == json.loads(expected)
+        )
     shown = await app.webhooks.get_n8n_webhook(webhook.tenant_id, webhook.id)
     assert (shown.total_calls, shown.successful_calls, shown.failed_calls) == (1, 0, 1)
     assert shown.last_called_at == call.timestamp
@@ -135,7 +141,9 @@ async def test_2000_calls_of_five_webhooks_count_exactly(app, owner, tenant, dat
             await pool.close()
 
     def figures(counts):
-        return {h.id: (counts[h.id, True] + counts[h.id, False], counts[h.id, True], counts[h.id, False]) for h in hooks}
+        return {
+            h.id: (counts[h.id, True] + counts[h.id, False], counts[h.id, True], counts[h.id, False]) for h in hooks
+        }
 
     counters, calls, rollups = await totals(owner, tenant.id)
     assert counters == figures(expected)
@@ -146,7 +154,9 @@ async def test_2000_calls_of_five_webhooks_count_exactly(app, owner, tenant, dat
 async def test_minutes_keep_sum_and_maximum_of_response_times(owner, recorder, webhook):
     minute = datetime.now(UTC).replace(second=0, microsecond=0)
     moments = [minute, minute + timedelta(seconds=59, milliseconds=999), minute - timedelta(milliseconds=1)]
-    calls = [call_of(webhook, timestamp=moment, response_time=ms) for moment, ms in zip(moments, (5, 70, 9), strict=True)]
+    calls = [
+        call_of(webhook, timestamp=moment, response_time=ms) for moment, ms in zip(moments, (5, 70, 9), strict=True)
+    ]
     await recorded([recorder.put(call) for call in calls])
     await recorder.put(call_of(webhook, timestamp=minute, response_time=20, success=False))
     rows = await owner("SELECT * FROM webhook_call_rollups WHERE tenant_id = $1 ORDER BY minute", webhook.tenant_id)
@@ -189,7 +199,11 @@ async def test_text_that_a_text_column_cannot_hold_is_replaced(owner, recorder, 
 
 async def test_a_bad_row_keeps_no_other_from_being_recorded(owner, recorder, webhook):
     calls = [call_of(webhook, response_time=n) for n in range(200)]
-    for n, fields in ((3, {"request_payload": b"1e200000"}), (77, {"response_body": rb'"\u0000"'}), (199, {"metadata": b"{"})):
+    for n, fields in (
+        (3, {"request_payload": b"1e200000"}),
+        (77, {"response_body": rb'"\u0000"'}),
+        (199, {"metadata": b"{"}),
+    ):
         calls[n] = calls[n]._replace(**fields)
     hopeless = 120
     calls[hopeless] = calls[hopeless]._replace(response_time=2**40)  # no text form helps here
@@ -201,7 +215,9 @@ async def test_a_bad_row_keeps_no_other_from_being_recorded(owner, recorder, web
     assert errors[hopeless].members["callId"] == str(calls[hopeless].id)
     counters, found, rollups = await totals(owner, webhook.tenant_id)
     assert counters == found == rollups == {webhook.id: (199, 199, 0)}
-    altered = await owner("SELECT response_time FROM webhook_analytics WHERE tenant_id = $1 AND altered", webhook.tenant_id)
+    altered = await owner(
+        "SELECT response_time FROM webhook_analytics WHERE tenant_id = $1 AND altered", webhook.tenant_id
+    )
     assert {row[0] for row in altered} == {3, 77, 199}
     await asyncio.wait_for(recorder.put(call_of(webhook)), 20)  # and the writer goes on
 
@@ -209,7 +225,11 @@ async def test_a_bad_row_keeps_no_other_from_being_recorded(owner, recorder, web
 @pytest.mark.parametrize("days", [-500, -40, 60, 3000])
 async def test_a_missing_day_is_made(owner, recorder, webhook, days):
     moment = datetime.now(UTC).replace(microsecond=0) + timedelta(days=days)
-    calls = [call_of(webhook, timestamp=moment), call_of(webhook), call_of(webhook, timestamp=moment - timedelta(days=1))]
+    calls = [
+        call_of(webhook, timestamp=moment),
+        call_of(webhook),
+        call_of(webhook, timestamp=moment - timedelta(days=1)),
+    ]
     assert await recorded([recorder.put(call) for call in calls]) == [None] * 3
     partition = await owner("SELECT tableoid::regclass::text FROM webhook_analytics WHERE id = $1", calls[0].id)
     assert partition[0][0] == f"webhook_analytics_p{moment:%Y%m%d}"
@@ -257,7 +277,7 @@ async def test_connections_killed_all_the_while_lose_and_double_nothing(owner, d
 
 async def test_an_answer_lost_after_the_commit_counts_once(owner, database, recorder, webhook, monkeypatch):
     """The connection breaks exactly there: the row is committed, and the writer is told that it isn't."""
-    opened = type(database).system
+    opened = type(database).system_statement
     broken = []
 
     class Breaks:
@@ -273,7 +293,7 @@ async def test_an_answer_lost_after_the_commit_counts_once(owner, database, reco
                 broken.append(True)
                 raise UnavailableError("connection lost", code="database_unavailable")
 
-    monkeypatch.setattr(database, "system", Breaks, raising=False)
+    monkeypatch.setattr(database, "system_statement", Breaks, raising=False)
     await asyncio.wait_for(recorder.put(call_of(webhook)), 20)
     assert broken
     counters, calls, rollups = await totals(owner, webhook.tenant_id)

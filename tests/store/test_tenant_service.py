@@ -4,8 +4,8 @@ import asyncio
 import secrets
 
 import pytest
-from canary import planted
 
+from canary import planted
 from hookvault.analytics.service import OutsideCall
 from hookvault.errors import CipherError, ConflictError, InvalidError, NotFoundError, PreconditionError
 from hookvault.ids import is_name
@@ -102,7 +102,8 @@ async def test_a_change_counts_up_the_version(app, tenant):
 
 async def test_of_two_changes_at_one_version_one_is_refused(app, tenant):
     ended = await asyncio.gather(
-        *[app.tenants.update_tenant(tenant.id, {"name": f"N{n}"}, if_version=1) for n in range(5)], return_exceptions=True
+        *[app.tenants.update_tenant(tenant.id, {"name": f"N{n}"}, if_version=1) for n in range(5)],
+        return_exceptions=True,
     )
     assert sum(isinstance(end, PreconditionError) for end in ended) == 4
     assert (await app.tenants.get_tenant(tenant.id)).version == 2
@@ -115,7 +116,9 @@ async def test_a_change_that_is_not_acceptable_is_refused(app, tenant, changes):
     assert await app.tenants.get_tenant(tenant.id) == tenant
 
 
-@pytest.mark.parametrize("tenant_id", ["nobody", "", "a b", "a\x00b", "\ud800", "x" * 100_000], ids=lambda text: repr(text[:9]))
+@pytest.mark.parametrize(
+    "tenant_id", ["nobody", "", "a b", "a\x00b", "\ud800", "x" * 100_000], ids=lambda text: repr(text[:9])
+)
 async def test_an_unknown_tenant_is_not_found_whatever_its_name(app, tenant_id):
     for ask in (
         lambda: app.tenants.get_tenant(tenant_id),
@@ -145,7 +148,9 @@ async def test_all_tenants_page_by_page(app):
                 break
         assert made <= set(found)
         assert len(found) == len(set(found))
-    assert found == [row.id for row in sorted((await app.tenants.list_tenants(limit=10_000)).items, key=lambda t: found.index(t.id))]
+    assert found == [
+        row.id for row in sorted((await app.tenants.list_tenants(limit=10_000)).items, key=lambda t: found.index(t.id))
+    ]
 
 
 @pytest.mark.parametrize("cursor", ["x", "%", encode_cursor("calls", "a"), encode_cursor("tenants", "a\x00")], ids=repr)
@@ -155,9 +160,13 @@ async def test_a_foreign_cursor_is_refused(app, cursor):
 
 
 async def test_deleting_takes_secrets_and_keys_and_leaves_history(app, owner, tenant):
-    await app.integrations.create_tenant_integration(tenant.id, n8n_base_url="https://n.example.com", n8n_api_key=planted("k"))
+    await app.integrations.create_tenant_integration(
+        tenant.id, n8n_base_url="https://n.example.com", n8n_api_key=planted("k")
+    )
     webhook = await app.webhooks.create_n8n_webhook(tenant.id, "order", webhook_url=URL, auth_token=planted("token"))
-    call = await app.analytics.create_webhook_analytics(tenant.id, OutsideCall(webhook.id, success=True, response_time=5))
+    call = await app.analytics.create_webhook_analytics(
+        tenant.id, OutsideCall(webhook.id, success=True, response_time=5)
+    )
     await app.api_keys.create_api_key("key", tenant_id=tenant.id)
     await app.tenants.delete_tenant(tenant.id)
     await app.tenants.delete_tenant(tenant.id)

@@ -4,8 +4,8 @@ import secrets
 
 import asyncpg
 import pytest
-from canary import planted
 
+from canary import planted
 from hookvault.errors import WrongKeyError
 from hookvault.settings import Settings
 from hookvault.vault.keys import MasterKey
@@ -35,9 +35,12 @@ async def content(url):
     """Every row of every table as text."""
     connection = await asyncpg.connect(url)
     try:
-        tables = await connection.fetch("SELECT oid::regclass::text FROM pg_class WHERE relkind = 'r' AND relname !~ '^(pg_|sql_)'")
+        tables = await connection.fetch(
+            "SELECT oid::regclass::text FROM pg_class WHERE relkind = 'r' AND relname !~ '^(pg_|sql_)'"
+        )
         return {
-            table: sorted(row[0] for row in await connection.fetch(f"SELECT t::text FROM {table} t")) for (table,) in tables
+            table: sorted(row[0] for row in await connection.fetch(f"SELECT t::text FROM {table} t"))
+            for (table,) in tables
         }
     finally:
         await connection.close()

@@ -101,7 +101,7 @@ def test_redaction_costs_linear_time():
         redactor.register(f"value-number-{number}")
     hostile = ("a-" * 5, "token\\\\", '"token": "', "://a:", "Basic ", "0" * 30 + ":", "secret" * 3)
     times = []
-    for count in (2_000, 8_000):
+    for count in (1_000, 4_000):
         started = time.process_time()
         for piece in hostile:
             redactor.redact(piece * count)

@@ -1,5 +1,6 @@
 """JSON on its way through: no bytes crash it, none take long, and what comes out PostgreSQL's jsonb can hold."""
 
+import contextlib
 import json
 import time
 
@@ -20,10 +21,39 @@ VALUES = st.recursive(
 )
 # Pieces that matter, in any order: much of it is nearly JSON.
 PIECES = st.sampled_from(
-    [b'"', b"\\", b"\\\\", b'\\"', b"\\u0000", b"\\ud83d", b"\\ude00", b"\\uDC00", b"u0000", b"\x00", b"\xff", b"\xed\xa0\x80"]
-    + [b"[", b"]", b"{", b"}", b":", b",", b"1", b"1e999", b"-0", b"9" * 30, b"null", b" ", b"a", "é".encode(), b"NaN"]
+    [
+        b'"',
+        b"\\",
+        b"\\\\",
+        b'\\"',
+        b"\\u0000",
+        b"\\ud83d",
+        b"\\ude00",
+        b"\\uDC00",
+        b"u0000",
+        b"\x00",
+        b"\xff",
+        b"\xed\xa0\x80",
+        b"[",
+        b"]",
+        b"{",
+        b"}",
+        b":",
+        b",",
+        b"1",
+        b"1e999",
+        b"-0",
+        b"9" * 30,
+        b"null",
+        b" ",
+        b"a",
+        "é".encode(),
+        b"NaN",
+    ]
 )
-BODIES = st.binary(max_size=300) | st.lists(PIECES, max_size=30).map(b"".join) | VALUES.map(lambda v: json.dumps(v).encode())
+BODIES = (
+    st.binary(max_size=300) | st.lists(PIECES, max_size=30).map(b"".join) | VALUES.map(lambda v: json.dumps(v).encode())
+)
 REPLACED = str.maketrans({chr(code): "\ufffd" for code in (0, *range(0xD800, 0xE000))})
 
 
@@ -53,7 +83,7 @@ def test_what_jsonb_cannot_hold_is_replaced_and_nothing_else(value):
     stored, altered = storable(data)
     assert json.loads(stored) == cleaned(json.loads(data))
     assert altered == (json.loads(data) != cleaned(json.loads(data)))
-    assert altered or stored is data
+    assert altered or stored == data
 
 
 @pytest.mark.parametrize(
@@ -89,6 +119,10 @@ def test_any_response_becomes_json_or_nothing(body, truncated):
 def test_a_json_response_is_kept_byte_for_byte(value):
     body = json.dumps(value, ensure_ascii=False).replace("\\u0000", "").encode("utf-8", "ignore")
     assert response_json(body, truncated=False) == (body, False)
+
+
+def test_a_json_response_with_half_a_pair_stays_json():
+    assert response_json(rb'{"a":["\ud800"]}', truncated=False) == (rb'{"a":["\ufffd"]}', True)
 
 
 def test_other_responses_are_kept_as_text():
@@ -145,18 +179,27 @@ def test_the_depth_of_what_is_no_json_can_be_asked_too(data):
 
 @pytest.mark.parametrize(
     "tail",
-    [b'"' + b'\\"' * 500_000, b'"' * 1_000_001, b"\\" * 1_000_001, b'"\\' * 500_000, b'"' + b"\\" * 1_000_000, b'"a' * 500_000],
+    [
+        b'"' + b'\\"' * 500_000,
+        b'"' * 1_000_001,
+        b"\\" * 1_000_001,
+        b'"\\' * 500_000,
+        b'"' + b"\\" * 1_000_000,
+        b'"a' * 500_000,
+    ],
     ids=["escaped quotes", "quotes", "backslashes", "both", "a string of backslashes", "strings"],
 )
 def test_a_hostile_body_of_a_mebibyte_takes_a_moment_only(tail):
     """One slow body would hold up every tenant's calls."""
     body = b"[" * 65 + tail
     began = time.perf_counter()
-    for read in (lambda: check_depth(body), lambda: response_json(body, truncated=False), lambda: storable(b"\\u0000" + body)):
-        try:
+    for read in (
+        lambda: check_depth(body),
+        lambda: response_json(body, truncated=False),
+        lambda: storable(b"\\u0000" + body),
+    ):
+        with contextlib.suppress(TooLargeError):
             read()
-        except TooLargeError:
-            pass
     assert time.perf_counter() - began < 5
 
 

@@ -140,3 +140,11 @@ def test_the_environment_alone_is_read(environment, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert load_settings().port == 3000
     assert "PORT" not in os.environ
+
+
+def test_a_database_url_of_another_kind_is_refused_without_being_shown(monkeypatch):
+    monkeypatch.setenv("DATABASE_URL", "mysql://someone:hunter2hunter2@db/x")
+    with pytest.raises(SetupError) as caught:
+        load_settings()
+    assert "DATABASE_URL: must be the URL of a PostgreSQL database" in caught.value.message
+    assert "hunter2" not in caught.value.message

@@ -130,6 +130,7 @@ def _checked_scopes(tenant_id: str | None, scopes: Sequence[Scope] | None) -> tu
     if scopes is None:
         return ("platform",) if tenant_id is None else TENANT_SCOPES
     unknown = set(scopes) - set(get_args(Scope))
-    if unknown or not scopes or ("platform" in scopes) != (tenant_id is None):
+    wrong = set(scopes) != {"platform"} if tenant_id is None else "platform" in scopes
+    if unknown or not scopes or wrong:
         raise InvalidError("A platform key has the scope platform; a tenant's key any of call, send and read.")
     return tuple(scope for scope in get_args(Scope) if scope in scopes)

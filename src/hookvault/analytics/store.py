@@ -55,7 +55,11 @@ async def list_calls(tx: TenantTx, which: CallFilter, *, limit: int, cursor: str
 
 async def find_call(tx: TenantTx, call_id: UUID) -> WebhookCall | None:
     """One call by its id, which names its day too; None when there is none."""
-    row = await tx.fetchrow(_SELECT + ' AND a."timestamp" = $2 AND a.id = $3', tx.tenant_id, id_time(call_id), call_id)
+    try:
+        moment = id_time(call_id)
+    except (OverflowError, ValueError):  # a UUID of another kind, whose first bits name a year past 9999
+        return None
+    row = await tx.fetchrow(_SELECT + ' AND a."timestamp" = $2 AND a.id = $3', tx.tenant_id, moment, call_id)
     return None if row is None else WebhookCall(**row)
 
 

@@ -16,6 +16,9 @@ from hookvault.settings import Network
 _TENANT_ROUTE = re.compile(r"/api/tenants/([^/]+)/")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}\Z")
 _MAX_KEY = 256
+_PROXY_HEADERS = frozenset(
+    {b"forwarded", b"via", b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto", b"x-real-ip"}
+)
 
 ASGIScope = Mapping[str, Any]
 
@@ -77,17 +80,20 @@ def client_ip(scope: ASGIScope, trusted: tuple[Network, ...]) -> str | None:
     """The address that a request came from: X-Forwarded-For counts only as far as trusted proxies wrote it."""
     peer = scope.get("client")
     address: str | None = peer[0] if peer else None
-    forwarded = header(scope, b"x-forwarded-for")
-    hops = [hop.strip() for hop in forwarded.decode("latin-1").split(",")] if forwarded else []
+    lines = [value.decode("latin-1") for name, value in scope["headers"] if name == b"x-forwarded-for"]
+    hops = ",".join(lines).split(",")
     while address and hops and _within(address, trusted):
-        address = hops.pop()
+        hop = _address(hops.pop())
+        if hop is None:
+            return address  # the last one that a trusted proxy vouches for
+        address = hop
     return address
 
 
 def is_direct_loopback(scope: ASGIScope) -> bool:
     """Whether a request comes from this machine itself and through no proxy."""
     peer = scope.get("client")
-    if not peer or header(scope, b"x-forwarded-for") is not None or header(scope, b"forwarded") is not None:
+    if not peer or any(name in _PROXY_HEADERS for name, _ in scope["headers"]):
         return False
     try:
         return ipaddress.ip_address(peer[0]).is_loopback
@@ -99,6 +105,18 @@ def request_id(scope: ASGIScope) -> str:
     """The caller's X-Request-Id where it is a plain one, else a new one."""
     given = (header(scope, b"x-request-id") or b"").decode("latin-1")
     return given if _REQUEST_ID.match(given) else str(new_id())
+
+
+def _address(hop: str) -> str | None:
+    """The IP address of a hop of X-Forwarded-For, which may carry a port; None when it is none."""
+    text = hop.strip()
+    bare = text[1:].partition("]")[0] if text.startswith("[") else text
+    if bare.count(":") == 1:
+        bare = bare.partition(":")[0]
+    try:
+        return str(ipaddress.ip_address(bare))
+    except ValueError:
+        return None
 
 
 def _within(address: str, networks: tuple[Network, ...]) -> bool:

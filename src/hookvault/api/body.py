@@ -1,5 +1,6 @@
 """Request bodies: read within bounds, and refused with a reason before anything parses them."""
 
+import json
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
@@ -73,6 +74,18 @@ def check_json(scope: Mapping[str, Any], body: bytes) -> None:
     check_depth(body)
 
 
+def check_strict(body: bytes) -> None:
+    """Refuses what two readers of JSON could understand differently: a name twice in one object, NaN, UTF-16, a BOM.
+
+    Raises:
+        MalformedError: code `malformed_body`.
+    """
+    try:
+        json.loads(body.decode("utf-8"), object_pairs_hook=_once_each, parse_constant=_no_constant)
+    except ValueError:
+        raise MalformedError("The body is not JSON (RFC 8259).") from None
+
+
 def check_storable(body: bytes) -> None:
     """Refuses text that the database can't hold, where it would be stored as it is.
 
@@ -81,6 +94,18 @@ def check_storable(body: bytes) -> None:
     """
     if storable(body)[1]:
         raise InvalidError("The body holds a NUL character or half of a surrogate pair.", code="invalid_characters")
+
+
+def _once_each(pairs: list[tuple[str, Any]]) -> None:
+    names = [name for name, _ in pairs]
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        shown = twice[:64].encode("utf-8", "replace").decode()
+        raise MalformedError(f"The body names {shown!r} twice in one object; which one counts can't be known.")
+
+
+def _no_constant(_name: str) -> None:
+    raise ValueError
 
 
 def _too_large(limit: int) -> TooLargeError:

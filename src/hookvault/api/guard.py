@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 from hookvault.api.access import Asking, authenticate, authorize, client_ip, header, request_id
-from hookvault.api.body import ClientGoneError, check_json, check_storable, read_body
+from hookvault.api.body import ClientGoneError, check_json, check_storable, check_strict, read_body
 from hookvault.api.call import ROUTE, answer_call
 from hookvault.api.problem import Headers, plain_problem, problem
 from hookvault.api.services import App
@@ -75,7 +75,8 @@ class Guard:
                 receive = await _checked(scope, receive)
         await self._inner(scope, receive, reply)
         elapsed_ms = round((time.monotonic() - began) * 1000, 1)
-        _log.info("request", method=method, path=path, status=reply.status, ms=elapsed_ms, request_id=identifier)
+        shown = path if path.isprintable() else ascii(path)  # a terminal must not act on what a caller wrote
+        _log.info("request", method=method, path=shown, status=reply.status, ms=elapsed_ms, request_id=identifier)
 
 
 class _Reply:
@@ -113,6 +114,7 @@ async def _checked(scope: MutableMapping[str, Any], receive: Receive) -> Receive
         check_json(scope, body)
         if header(scope, b"content-type") is None:
             scope["headers"] = [*scope["headers"], (b"content-type", b"application/json")]
+        check_strict(body)
         check_storable(body)
     sent = False
 

@@ -15,6 +15,7 @@ import uvicorn
 from hookvault import __version__, log, wiring
 from hookvault.accounts.model import NewPassword
 from hookvault.api.app import create_app
+from hookvault.api.protocol import BoundedProtocol
 from hookvault.cli.session import command, finish
 from hookvault.errors import SetupError
 from hookvault.settings import Settings, load_settings
@@ -76,7 +77,7 @@ class _Server(uvicorn.Server):
 def _config(asgi: Any) -> uvicorn.Config:
     return uvicorn.Config(
         asgi,
-        http="httptools",
+        http=BoundedProtocol,
         ws="none",
         lifespan="off",
         log_config=None,

@@ -26,6 +26,7 @@ __all__ = [
     "EmbeddedStatus",
     "destroy",
     "ensure_running",
+    "revive",
     "running_url",
     "status",
     "stop",
@@ -97,6 +98,21 @@ def status(data_dir: Path) -> EmbeddedStatus:
             version=None if major is None else str(major),
             location=home.root,
         )
+
+
+def revive(data_dir: Path) -> bool:
+    """Starts a server again that was killed; one that was stopped stays so. Whether it had to. Some ms when it runs.
+
+    Raises:
+        EmbeddedPostgresError: as `ensure_running`.
+    """
+    folder = _folder(data_dir)
+    with file_faults(folder):
+        home = placement.find(folder)
+        if postmaster.socket_of(home) is not None or postmaster.read_pid_file(home) is None:
+            return False
+    ensure_running(folder)
+    return True
 
 
 def stop(data_dir: Path) -> bool:

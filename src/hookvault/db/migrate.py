@@ -11,7 +11,8 @@ from sqlalchemy import Connection
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
-from hookvault.errors import SetupError, UnavailableError
+from hookvault.db.reach import unreachable
+from hookvault.errors import SetupError
 
 _LOCK = 0x686F6F6B  # "hook": the advisory lock that lets one migration run at a time
 
@@ -116,7 +117,4 @@ async def _connect(dsn: str) -> asyncpg.Connection:
     try:
         return await asyncpg.connect(dsn, timeout=10)
     except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, ValueError) as error:
-        raise UnavailableError(
-            f"The database does not answer ({type(error).__name__}). Check that PostgreSQL runs and DATABASE_URL is right.",
-            code="database_unavailable",
-        ) from None
+        raise unreachable(error, dsn) from None

@@ -13,7 +13,8 @@ import asyncpg
 import msgspec
 
 from hookvault.db.codec import decode_jsonb, encode_jsonb
-from hookvault.errors import InvalidError, SetupError, UnavailableError
+from hookvault.db.reach import unreachable
+from hookvault.errors import InvalidError, LockedError, SetupError
 
 _ACQUIRE_TIMEOUT_S = 10.0
 _COMMAND_TIMEOUT_S = 30.0
@@ -26,9 +27,9 @@ _UNREACHABLE = (
     asyncpg.CrashShutdownError,
     asyncpg.TooManyConnectionsError,
     asyncpg.DiskFullError,
-    asyncpg.LockNotAvailableError,
     asyncpg.QueryCanceledError,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # a connection that was cut in the middle of an exchange
 )
 
 Row = asyncpg.Record
@@ -118,9 +119,15 @@ class Database:
         async with _transaction(self._system_pool) as connection:
             yield SystemTx(connection)
 
+    @asynccontextmanager
+    async def system_statement(self) -> AsyncIterator[SystemTx]:
+        """As `system`, for one statement only: it commits by itself as it ends, in one round trip instead of three."""
+        async with _connection(self._system_pool) as connection:
+            yield SystemTx(connection)
+
     async def ping(self) -> None:
         """Proves that the database answers. Raises UnavailableError when it does not."""
-        async with self.system() as tx:
+        async with self.system_statement() as tx:
             await tx.fetchval("SELECT 1")
 
     async def close(self) -> None:
@@ -135,7 +142,7 @@ async def _checked_access_mode(dsn: str) -> bool:
         connection = await asyncpg.connect(dsn, timeout=_ACQUIRE_TIMEOUT_S)
     except (*_UNREACHABLE, asyncpg.PostgresError, ValueError) as error:
         # From None: what asyncpg says of a malformed URL quotes pieces of it, the password's among them.
-        raise UnavailableError(_unreachable_message(error), code="database_unavailable") from None
+        raise unreachable(error, dsn) from None
     try:
         if connection.get_server_version().major < 15:
             raise SetupError("PostgreSQL 15 or newer is needed; this server is older.", code="postgres_too_old")
@@ -156,7 +163,7 @@ async def _open_pool(dsn: str, kind: str, size: int, *, by_roles: bool) -> Any:
             "jsonb", schema="pg_catalog", format="binary", encoder=encode_jsonb, decoder=decode_jsonb
         )
         # A lock that somebody holds must not hold up everybody behind it.
-        await connection.execute("SET lock_timeout = '5s'; SET idle_in_transaction_session_timeout = '60s'")
+        await connection.execute("SET lock_timeout = '1s'; SET idle_in_transaction_session_timeout = '60s'")
         if by_roles:
             await connection.execute(f"SET ROLE hookvault_{kind}")
         elif kind == "system":
@@ -166,24 +173,31 @@ async def _open_pool(dsn: str, kind: str, size: int, *, by_roles: bool) -> Any:
         """Nothing to reset: every setting that we make is local to its transaction."""
 
     return await asyncpg.create_pool(
-        dsn, min_size=1, max_size=size, init=prepare, reset=keep, command_timeout=_COMMAND_TIMEOUT_S
+        dsn, min_size=0, max_size=size, init=prepare, reset=keep, command_timeout=_COMMAND_TIMEOUT_S
     )
 
 
 @asynccontextmanager
 async def _transaction(pool: Any) -> AsyncIterator[Any]:
+    async with _connection(pool) as connection, connection.transaction():
+        yield connection
+
+
+@asynccontextmanager
+async def _connection(pool: Any) -> AsyncIterator[Any]:
     try:
         connection = await _acquired(pool)
         try:
-            async with connection.transaction():
-                yield connection
+            yield connection
         finally:
             await pool.release(connection)
     except (asyncpg.DataError, UnicodeEncodeError, msgspec.EncodeError) as error:
         # The second wall: the edges refuse such values with the field's name before they get here.
         raise InvalidError("A value can't be stored, for instance a NUL character or a number out of range.") from error
+    except asyncpg.LockNotAvailableError as error:
+        raise LockedError("A row that this needs is locked by another session of the database.") from error
     except _UNREACHABLE as error:
-        raise UnavailableError(_unreachable_message(error), code="database_unavailable") from error
+        raise unreachable(error) from error
 
 
 async def _acquired(pool: Any) -> Any:
@@ -191,10 +205,4 @@ async def _acquired(pool: Any) -> Any:
     try:
         return await pool.acquire(timeout=_ACQUIRE_TIMEOUT_S)
     except asyncpg.PostgresError as error:
-        raise UnavailableError(_unreachable_message(error), code="database_unavailable") from error
-
-
-def _unreachable_message(error: BaseException) -> str:
-    return (
-        f"The database does not answer ({type(error).__name__}). Check that PostgreSQL runs and DATABASE_URL is right."
-    )
+        raise unreachable(error) from error

@@ -1,5 +1,7 @@
 """All SQL on tenants."""
 
+from datetime import datetime
+
 import asyncpg
 
 from hookvault.db.pool import SystemTx, TenantTx, Tx
@@ -14,6 +16,8 @@ INSERT INTO tenants (id, slug, name, status, version, created_at, updated_at) VA
 """
 
 _GET = "SELECT id, slug, name, status, version, created_at, updated_at FROM tenants WHERE id = $1"
+
+_CREATED_AT = "SELECT created_at FROM tenants WHERE id = $1"
 
 _LIST = """
 SELECT id, slug, name, status, version, created_at, updated_at
@@ -40,6 +44,12 @@ async def get(tx: Tx, tenant_id: str, *, lock: bool = False) -> Tenant:
     if row is None:
         raise NotFoundError(f"There is no tenant {tenant_id}.", code="tenant_not_found")
     return Tenant(**row)
+
+
+async def find_created_at(tx: TenantTx) -> datetime | None:
+    """When the transaction's tenant was made; None when there is none, or no longer."""
+    found: datetime | None = await tx.fetchval(_CREATED_AT, tx.tenant_id)
+    return found
 
 
 async def list_page(tx: SystemTx, *, limit: int, cursor: str | None) -> Page[Tenant]:

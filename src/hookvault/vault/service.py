@@ -63,12 +63,13 @@ class KeyStatus:
 
 
 class Vault:
-    """The key ring, and the data keys that it unwrapped (a bounded cache; a data key never changes under its version)."""
+    """The key ring, and the data keys that it unwrapped (a bounded cache)."""
 
     def __init__(self, database: Database, ring: KeyRing) -> None:
         self._database = database
         self._ring = ring
-        self._ciphers: OrderedDict[tuple[str, int], TenantCipher] = OrderedDict()
+        # By the wrapped key itself: the same tenant id and version may come back with another key, after a deletion.
+        self._ciphers: OrderedDict[tuple[str, int, str], TenantCipher] = OrderedDict()
 
     @property
     def ring(self) -> KeyRing:
@@ -94,8 +95,8 @@ class Vault:
 
     async def add_key(self, tx: SystemTx, tenant_id: str) -> None:
         """Makes a new tenant's data key, in the transaction that makes the tenant."""
-        fingerprint = await store.active_fingerprint(tx)
-        master = self._ring.by_fingerprint(fingerprint) if fingerprint else self._ring.current
+        await store.claim_fingerprint(tx, self._ring.current.fingerprint)  # nothing, unless the database was emptied
+        master = self._ring.by_fingerprint(await store.active_fingerprint(tx) or self._ring.current.fingerprint)
         version = await store.last_version(tx, tenant_id) + 1
         wrapped = master.wrap(new_data_key(), tenant_id=tenant_id, version=version)
         await store.insert_key(tx, tenant_id, store.WrappedKey(version, wrapped, master.fingerprint))
@@ -117,9 +118,6 @@ class Vault:
 
     async def at(self, tx: Tx, tenant_id: str, version: int) -> TenantCipher:
         """The cipher of the version that a row names. Raises as `active` does."""
-        known = self._ciphers.get((tenant_id, version))
-        if known is not None:
-            return known
         return self._unwrapped(tenant_id, await store.find_key(tx, tenant_id, version))
 
     async def status(self) -> list[KeyStatus]:
@@ -137,7 +135,7 @@ class Vault:
             raise CipherError(
                 f"Tenant {tenant_id} has no data key of the version that its secrets need; they can't be opened."
             )
-        place = (tenant_id, key.version)
+        place = (tenant_id, key.version, key.wrapped)
         cipher = self._ciphers.get(place)
         if cipher is None:
             master = self._ring.by_fingerprint(key.key_fingerprint)

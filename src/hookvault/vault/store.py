@@ -16,7 +16,7 @@ _KEY_AT = """
 SELECT version, wrapped, key_fingerprint FROM data_keys WHERE tenant_id = $1 AND version = $2 AND state <> 'destroyed'
 """
 
-# A version is never used twice, also when a tenant's earlier keys were destroyed.
+# A destroyed key's row keeps its version from being used again.
 _LAST_VERSION = "SELECT coalesce(max(version), 0) FROM data_keys WHERE tenant_id = $1"
 
 _DELETE_KEYS = "DELETE FROM data_keys WHERE tenant_id = $1"

@@ -13,7 +13,7 @@ from hookvault.ids import id_time, new_id
 from hookvault.outbound.client import OutboundClient
 from hookvault.outbound.errors import OutboundError
 from hookvault.outbound.wire import Reply
-from hookvault.vault.secret import HIDDEN
+from hookvault.webhooks.echo import Redactor
 from hookvault.webhooks.endpoint import Endpoint
 from hookvault.webhooks.gate import Gate
 from hookvault.webhooks.headers import Headers, credentials, own_headers, recorded_headers, wire_headers
@@ -134,8 +134,8 @@ class Caller:
 
 def _judged(endpoint: Endpoint, identity: tuple[UUID, int], reply: Reply, headers: Headers) -> _Attempt:
     clean = endpoint.redactor.clean(reply.body, truncated=reply.truncated)
-    if endpoint.auth_type == "jwt":  # what is signed for one call is no secret that the redactor could know
-        clean = clean.replace(credentials(headers), HIDDEN.encode())
+    if endpoint.auth_type == "jwt":  # what was signed for this call is a credential too, for as long as it is good
+        clean = Redactor([credentials(headers)]).clean(clean, truncated=reply.truncated)
     body, altered = response_json(clean, truncated=reply.truncated)
     verdict = judge_response(reply.status, clean)
     retry_headers = dict(reply.headers) if verdict.retry else {}

@@ -53,6 +53,7 @@ def apply(webhook: StoredWebhook, fields: Mapping[str, Any], editing: Editing) -
     webhook = replace(webhook, **changed)
     if "static_headers" in fields:
         webhook = _with_static_headers(webhook, fields["static_headers"], editing)
+    _check_header_clash(webhook)
     return replace(webhook, updated_at=editing.moment, updated_by=editing.author)
 
 
@@ -97,6 +98,12 @@ def _auth(webhook: StoredWebhook, fields: Mapping[str, Any], auth_type: str, edi
     token: str | None = fields.get("auth_token")
     cleared = "auth_token" in fields and token is None
     keeps = webhook.auth_token is not None and same_type and not cleared and token is None
+    if keeps and any(config.get(name) != webhook.auth_config.get(name) for name in ("headerName", "user")):
+        raise InvalidError(
+            "authConfig changed: give authToken again with it, so that a stored secret can't be sent elsewhere unseen.",
+            code="secrets_required",
+            errors=[{"field": "authToken", "message": "must be given again"}],
+        )
     check_auth(auth_type, config, token=token, keeps=keeps)
     changed: dict[str, Any] = {"auth_type": auth_type, "auth_config": config}
     if token is not None:
@@ -123,11 +130,14 @@ def _with_static_headers(
             secret = Secret(value)
             headers[name] = editing.cipher.seal(place(webhook.id, f"static_headers.{name}"), secret)
             webhook = replace(webhook, secret_hints=_hinted(webhook, f"static_headers.{name}", secret, editing))
-    header_name = str(webhook.auth_config.get("headerName", "")).lower()
-    if header_name and header_name in {name.lower() for name in headers}:
-        raise fault("staticHeaders", f"names {header_name}, which the webhook's auth sets")
     check_static_headers(dict.fromkeys(headers))
     return replace(webhook, static_headers=headers)
+
+
+def _check_header_clash(webhook: StoredWebhook) -> None:
+    header_name = str(webhook.auth_config.get("headerName", "")).lower()
+    if header_name and header_name in {name.lower() for name in webhook.static_headers}:
+        raise fault("staticHeaders", f"names {header_name}, which the webhook's auth sets")
 
 
 def _check_destination(webhook: StoredWebhook, fields: Mapping[str, Any]) -> None:

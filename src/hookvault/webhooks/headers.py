@@ -27,6 +27,7 @@ RESERVED = frozenset(
         "host",
         "keep-alive",
         "proxy-authorization",
+        "proxy-connection",
         "te",
         "trailer",
         "transfer-encoding",
@@ -81,9 +82,9 @@ def recorded_headers(endpoint: Endpoint, own: Mapping[str, str]) -> bytes:
     return msgspec.json.encode({**own, **endpoint.masked})
 
 
-def credentials(headers: Headers) -> bytes:
+def credentials(headers: Headers) -> Secret:
     """What follows the scheme in an attempt's Authorization header, which is the last that `wire_headers` puts."""
-    return headers[-1][1].partition(" ")[2].encode()
+    return Secret(headers[-1][1].partition(" ")[2])
 
 
 def _bearer(_config: Mapping[str, object], token: Secret) -> Headers:

@@ -47,8 +47,10 @@ def response_json(body: bytes, *, truncated: bool) -> tuple[bytes | None, bool]:
     """
     if not body:
         return None, False
-    if not truncated and _is_json(body):
-        return storable(body)
+    if not truncated:
+        clean, altered = storable(body)  # first, since half of a surrogate pair is no JSON to the decoder
+        if _is_json(clean):
+            return clean, altered
     text = body.decode("utf-8", "replace")
     stored = text.replace("\x00", REPLACEMENT)
     return msgspec.json.encode(stored), truncated or stored.encode() != body

@@ -9,12 +9,13 @@ import re
 from collections import deque
 from collections.abc import Sequence
 from typing import overload
+from uuid import UUID
 
 import asyncpg
 import msgspec
 
 from hookvault.db.pool import Database
-from hookvault.errors import InvalidError, UnavailableError
+from hookvault.errors import InvalidError, LockedError, UnavailableError
 from hookvault.log import get_logger
 from hookvault.webhooks import store
 from hookvault.webhooks.model import CallRecord
@@ -83,7 +84,7 @@ class Recorder:
                 try:
                     await self._commit(batch)
                 except Exception as error:  # noqa: BLE001 - a worker never dies; the batch's callers are told
-                    _log.error("recording_failed", error=type(error).__name__, calls=len(batch))
+                    _log.error("recording_failed", error=str(error) or type(error).__name__, calls=len(batch))
                     _fail(batch, error)
 
     async def _commit(self, batch: Sequence[_Waiting]) -> None:
@@ -91,6 +92,9 @@ class Recorder:
         calls = [call for call, _ in batch]
         try:
             await self._insist(calls)
+        except LockedError as error:
+            await self._commit_unlocked(batch, error)
+            return
         except (InvalidError, asyncpg.PostgresError):
             if len(batch) == 1:
                 await self._insist([_as_text(calls[0])])
@@ -105,6 +109,18 @@ class Recorder:
             return
         self._succeed(batch)
 
+    async def _commit_unlocked(self, batch: Sequence[_Waiting], cause: LockedError) -> None:
+        """Commits each webhook's calls by themselves: a lock that somebody holds on one's counters is no other's trouble."""
+        by_webhook: dict[tuple[str, UUID], list[_Waiting]] = {}
+        for waiting in batch:
+            by_webhook.setdefault((waiting[0].tenant_id, waiting[0].webhook_id), []).append(waiting)
+        if len(by_webhook) == 1:
+            _log.error("recording_failed", error=cause.message, calls=len(batch), webhook=str(batch[0][0].webhook_id))
+            _fail(batch, cause)
+            return
+        for group in by_webhook.values():
+            await self._commit(group)
+
     async def _insist(self, calls: Sequence[CallRecord]) -> None:
         """Commits calls, waiting out a restart of the database for a few seconds."""
         deadline = asyncio.get_running_loop().time() + _PATIENCE_S
@@ -115,6 +131,8 @@ class Recorder:
                     return  # the connection was lost after the commit, before its answer
                 tried = True
                 await self._write(calls)
+            except LockedError:
+                raise
             except (UnavailableError, asyncpg.DeadlockDetectedError):
                 if asyncio.get_running_loop().time() > deadline:
                     raise
@@ -124,14 +142,14 @@ class Recorder:
 
     async def _write(self, calls: Sequence[CallRecord]) -> None:
         try:
-            async with self._database.system() as tx:
+            async with self._database.system_statement() as tx:
                 await store.record(tx, calls)
         except asyncpg.CheckViolationError:
             # No partition for one of the days: they are made ahead, but a clock may be off or a loop may have slept.
             async with self._database.system() as tx:
                 for moment in {call.timestamp.date(): call.timestamp for call in calls}.values():
                     await store.make_day(tx, moment)
-            async with self._database.system() as tx:
+            async with self._database.system_statement() as tx:
                 await store.record(tx, calls)
 
     def _succeed(self, batch: Sequence[_Waiting]) -> None:
@@ -141,7 +159,7 @@ class Recorder:
                 future.set_result(None)
 
     async def _was_committed(self, call: CallRecord) -> bool:
-        async with self._database.system() as tx:
+        async with self._database.system_statement() as tx:
             return await store.is_recorded(tx, call)
 
 

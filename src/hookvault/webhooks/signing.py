@@ -2,7 +2,6 @@
 
 import base64
 import binascii
-import hashlib
 import hmac
 import secrets
 
@@ -41,5 +40,5 @@ def sign(key: bytes, message_id: str, timestamp: int | str, body: bytes) -> str:
         timestamp: Unix seconds, the value of `webhook-timestamp`.
         body: The exact bytes sent.
     """
-    signed = hmac.digest(key, f"{message_id}.{timestamp}.".encode() + body, hashlib.sha256)
+    signed = hmac.digest(key, f"{message_id}.{timestamp}.".encode() + body, "sha256")
     return "v1," + base64.b64encode(signed).decode()

@@ -1,0 +1,147 @@
+"""schemathesis makes requests from the OpenAPI document, good and bad ones: nothing breaks, every answer is as documented."""
+
+import itertools
+
+import pytest
+import schemathesis
+from bridge import Bridge
+from hypothesis import HealthCheck, given, settings
+from schemathesis import GenerationMode
+from schemathesis.specs.openapi import checks as conforms
+from tenancy import PLATFORM
+
+from canary import CANARY
+from hookvault.errors import NotFoundError
+from n8n import N8n
+
+CALL = "/api/tenants/{tenantId}/webhooks/{workflowName}/call"
+CALL_CODES = {502: "webhook_failed", 504: "webhook_timeout"}
+EXAMPLES = 15
+UNLIKELY = {"webhookUrl", "authType", "authConfig", "authToken", "staticHeaders"}  # random ones are never acceptable
+CHECKS = [
+    conforms.status_code_conformance,
+    conforms.content_type_conformance,
+    conforms.response_headers_conformance,
+    conforms.response_schema_conformance,
+]
+TENANT = "fuzzed"
+
+
+@pytest.fixture(scope="module")
+def bridge(settings):
+    made = Bridge(settings)
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def receiver(bridge):
+    n8n = N8n()
+    bridge.run(n8n.__aenter__())
+    yield n8n
+    bridge.run(n8n.__aexit__())
+
+
+class World:
+    """What fuzzed requests can hit: a tenant with everything, made again whenever one of them deleted it."""
+
+    def __init__(self, bridge, receiver):
+        self._app, self._url = bridge.app, receiver.url()
+        self._run = bridge.run
+        self.key = bridge.run(self._app.api_keys.create_api_key("fuzz")).token.open()
+        CANARY.made(self.key)
+
+    def ensure(self):
+        """The path parameters of what is there."""
+        return self._run(self._ensure())
+
+    async def _ensure(self):
+        app = self._app
+        try:
+            if (await app.tenants.get_tenant(TENANT)).status != "active":
+                await app.tenants.update_tenant(TENANT, {"status": "active"})
+        except NotFoundError:
+            await app.tenants.create_tenant("Fuzzed", tenant_id=TENANT)
+        found = {item.workflow_name: item.id for item in await app.webhooks.get_n8n_webhooks_by_tenant(TENANT)}
+        for name in {"called", "changed"} - found.keys():
+            found[name] = (await app.webhooks.create_n8n_webhook(TENANT, name, webhook_url=self._url)).id
+        app.webhooks.forget(TENANT)
+        if (await app.integrations.get_tenant_integration(TENANT)) is None:
+            await app.integrations.create_tenant_integration(TENANT, n8n_base_url="https://n8n.example.com/webhook")
+        return {"tenantId": TENANT, "webhookId": str(found["changed"]), "workflowName": "called", "kind": "n8n"}
+
+
+@pytest.fixture(scope="module")
+def world(bridge, receiver):
+    return World(bridge, receiver)
+
+
+@pytest.fixture(scope="module")
+def document(bridge):
+    return schemathesis.openapi.from_asgi("/api/openapi.json", bridge)
+
+
+TENANTS = f"{PLATFORM}/tenants"
+HOOKS = f"{TENANTS}/{{tenantId}}/webhooks"
+OPERATIONS = [
+    *[(method, TENANTS) for method in ("GET", "POST")],
+    *[(method, f"{TENANTS}/{{tenantId}}") for method in ("GET", "PATCH", "DELETE")],
+    ("GET", f"{TENANTS}/{{tenantId}}/audit"),
+    ("GET", f"{TENANTS}/{{tenantId}}/integrations"),
+    *[(method, f"{TENANTS}/{{tenantId}}/integrations/{{kind}}") for method in ("POST", "PUT", "DELETE")],
+    *[(method, HOOKS) for method in ("GET", "POST")],
+    *[(method, f"{HOOKS}/{{webhookId}}") for method in ("GET", "PUT", "DELETE")],
+    ("POST", f"{HOOKS}/{{webhookId}}/signing-secret/rotate"),
+    ("GET", f"{HOOKS}/{{webhookId}}/analytics"),
+    ("GET", f"{HOOKS}/analytics"),
+    ("GET", f"{HOOKS}/analytics/summary"),
+    *[(method, f"{PLATFORM}/api-keys") for method in ("GET", "POST")],
+    ("DELETE", f"{PLATFORM}/api-keys/{{keyId}}"),
+    ("POST", CALL),
+    *[("GET", path) for path in ("/healthz", "/readyz", "/metrics")],
+]
+
+
+def test_every_operation_of_the_document_is_fuzzed(document):
+    found = {(item.ok().method.upper(), item.ok().path) for item in document.get_all_operations()}
+    assert found == set(OPERATIONS)
+
+
+@pytest.mark.parametrize("mode", GenerationMode)
+@pytest.mark.parametrize(("method", "path"), OPERATIONS)
+def test_an_operation(document, world, method, path, mode):
+    operation = document[path][method]
+    if mode is GenerationMode.NEGATIVE and not operation.body and not list(operation.iter_parameters()):
+        return  # there is nothing about it that could be wrong
+    turns = itertools.count()
+
+    @given(case=operation.as_strategy(generation_mode=mode))
+    @settings(
+        max_examples=EXAMPLES, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
+    )
+    def sound(case):
+        turn = next(turns)
+        if turn % 2:  # every second request goes to things that exist, with a right key; the others mostly find nothing
+            known = world.ensure()
+            case.path_parameters = {name: known.get(name, value) for name, value in case.path_parameters.items()}
+            case.headers = {name: value for name, value in case.headers.items() if name.lower() != "authorization"}
+        if turn % 4 == 1 and isinstance(case.body, dict) and "webhookUrl" in case.body:
+            case.body = {name: value for name, value in case.body.items() if name not in UNLIKELY}
+        response = case.call(headers={"authorization": f"Bearer {world.key}"})
+        CANARY.see(f"{method} {path} {response.status_code}", response.text)
+        is_sound(case, response)
+        case.validate_response(response, checks=CHECKS)
+
+    sound()
+
+
+def is_sound(case, response):
+    """No fault of the server's own, but what a call's documented answers say of its receiver; every error is a problem."""
+    if response.status_code >= 500:
+        assert case.path == CALL, response.text
+        assert response.json()["code"] == CALL_CODES.get(response.status_code), response.text
+    if response.status_code >= 400:
+        assert response.headers["content-type"] == ["application/problem+json"]
+        body = response.json()
+        assert body["status"] == response.status_code
+        assert all(body[name] for name in ("type", "title", "code", "detail"))
