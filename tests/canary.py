@@ -22,6 +22,7 @@ from hookvault import log
 MARK = "kAnArIeNvOgEl"  # letters only: JSON, URLs and SQL texts leave it as it is
 SPECIAL = '/+"&=\\%'  # and what they don't leave as it is
 _WIDTH = 40  # characters shown around a finding
+_STEM = 12  # characters by which the search finds a picture; every picture is longer
 
 _TABLES = """
 SELECT format('%I.%I', n.nspname, c.relname) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -112,19 +113,26 @@ class Canary:
 
     def findings(self) -> Iterator[str]:
         """A line for each place that holds a planted secret, or a generated one beyond the answer that made it."""
-        places = [*self.responses, *self.rows, *[("log", line) for line in self.logs]]
-        marks = pictures(MARK)
-        for what, text in places:
-            for mark in marks:
-                if mark in text:
-                    yield f"planted: {what}: {_around(text, mark)}"
-        whole = "\0".join(text for _, text in places)
-        for value, maker in self._generated.items():
-            own = self.responses[maker][1] if maker >= 0 else ""
+        starts: dict[
+            str, list[tuple[str, str]]
+        ] = {}  # the first characters of each picture, looked up at every position
+        for value in (MARK, *self._generated):
             for picture in pictures(value):
-                if whole.count(picture) > (1 if picture == value and picture in own else own.count(picture)):
-                    seen = [what for what, text in places if picture in text and text is not own]
-                    yield f"generated {value[:8]}...: {', '.join(seen[:5]) or 'twice in its own answer'}"
+                starts.setdefault(picture[:_STEM], []).append((value, picture))
+        shown = {maker: value for value, maker in self._generated.items()}
+        places = [*self.responses, *self.rows, *[("log", line) for line in self.logs]]
+        for number, (what, text) in enumerate(places):
+            own = shown.get(number)
+            for at in range(len(text) - _STEM + 1):
+                for value, picture in starts.get(text[at : at + _STEM], ()):
+                    if not text.startswith(picture, at):
+                        continue
+                    if own == value == picture:
+                        own = None  # the one time that it may be seen
+                    elif value == MARK:
+                        yield f"planted: {what}: {_around(text, at, len(picture))}"
+                    else:
+                        yield f"generated: {what}: {value[:8]}..."
 
     def _learn(self, body: object) -> None:
         for value in _generated_in(body):
@@ -163,6 +171,5 @@ def _json(text: str) -> object:
         return None
 
 
-def _around(text: str, found: str) -> str:
-    at = text.index(found)
-    return re.sub(r"\s+", " ", text[max(0, at - _WIDTH) : at + len(found) + _WIDTH])
+def _around(text: str, at: int, length: int) -> str:
+    return re.sub(r"\s+", " ", text[max(0, at - _WIDTH) : at + length + _WIDTH])

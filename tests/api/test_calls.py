@@ -263,7 +263,7 @@ async def test_no_retry_without_asking_nor_after_a_permanent_answer(acme, n8n):
         ("Grüße".encode(), "text/plain; charset=utf-8", "Grüße", False),
         (b"\xff\xfe\x00", "application/octet-stream", "��" + "�", True),
         (b'{"a":"\\u0000"}', "application/json", {"a": "�"}, True),
-        (b'{"a":"\\ud800"}', "application/json", '{"a":"\\ud800"}', False),
+        (b'{"a":"\\ud800"}', "application/json", {"a": "�"}, True),
         (b"NaN", "application/json", "NaN", False),
         (b"[" * 100 + b"]" * 100, "application/json", "[" * 100 + "]" * 100, False),
         (b'{"a":', "application/json", '{"a":', False),
@@ -297,6 +297,12 @@ async def test_what_the_database_cannot_hold_is_sent_exactly_and_flagged(client,
     assert call["altered"] is True
     if recorded is not None:
         assert call["requestPayload"] == recorded
+
+
+async def test_half_a_surrogate_pair_is_no_payload(client, acme, n8n):
+    webhook = await acme.webhook(n8n.url())
+    is_problem(await posted(client, acme, webhook, b'{"payload":"\\ud800"}'), 400, "malformed_body")
+    assert n8n.seen == []
 
 
 async def test_the_record_tells_who_and_what_without_auth(acme, n8n):

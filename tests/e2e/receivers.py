@@ -71,7 +71,7 @@ class Receiver:
     async def until_ended(self, count: int) -> None:
         """Wait until `count` connections were closed by the other side."""
         async with asyncio.timeout(3):
-            while self.ended < count:  # noqa: ASYNC110 - counted, not signalled
+            while self.ended < count:
                 await asyncio.sleep(0.01)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

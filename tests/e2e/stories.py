@@ -65,7 +65,7 @@ async def post(via, url, body=b"{}", *, timeout_s=5.0):
 async def until(condition):
     """Wait for what other parts of the loop bring about, for 3 seconds at most."""
     async with asyncio.timeout(3):
-        while not condition():  # noqa: ASYNC110 - there is no event to wait for
+        while not condition():
             await asyncio.sleep(0.01)
 
 

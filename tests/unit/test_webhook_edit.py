@@ -144,6 +144,8 @@ def test_an_auth_type_with_what_it_needs(auth_type, config, token):
         ("jwt", {"claims": []}, TOKEN, "authConfig.claims"),
         ("jwt", {"claims": {"iss": 7}}, TOKEN, "authConfig.claims"),
         ("jwt", {"claims": {"a": "x" * 9000}}, TOKEN, "authConfig.claims"),
+        ("jwt", {"claims": {"a": "\ud800"}}, TOKEN, "authConfig.claims"),
+        ("jwt", {"claims": {"a": {1, 2}}}, TOKEN, "authConfig.claims"),
         ("jwt", {}, "-----BEGIN PUBLIC KEY-----\nMIIB\n-----END PUBLIC KEY-----", "authToken"),
     ],
 )

@@ -181,9 +181,9 @@ def _check_jwt(config: Mapping[str, Any], key: str) -> None:
     claims = config.get("claims", {})
     if not isinstance(claims, Mapping):
         raise fault("authConfig.claims", "must be an object")
-    if len(msgspec.json.encode(claims)) > _MAX_CLAIMS:
-        raise fault("authConfig.claims", f"must have {_MAX_CLAIMS} bytes of JSON or fewer")
     try:
+        if len(msgspec.json.encode(claims)) > _MAX_CLAIMS:
+            raise fault("authConfig.claims", f"must have {_MAX_CLAIMS} bytes of JSON or fewer")
         jwt.encode(dict(claims), key, algorithm="HS256")  # what can't be signed now could not be signed at a call
     except jwt.InvalidKeyError:
         raise fault("authToken", "can't be a key of HS256; it looks like a public key or certificate") from None
