@@ -28,7 +28,7 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
     max_leaves=8,
 )
-TOKEN = "a-token-of-some-length"
+TOKEN = "a-token-of-some-length-fit-for-hs256"
 
 
 def field_of(caught):

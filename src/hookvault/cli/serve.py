@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import gc
 import shlex
 import signal
 import socket
@@ -46,6 +47,7 @@ async def _serve(settings: Settings, listener: socket.socket) -> None:
         made = await _first_admin(app)
         server = _Server(_config(create_app(app)), lambda: _announce(settings, made))
         await app.start()
+        gc.freeze()  # what lives as long as the process is not looked through again and again
         await server.serve(sockets=[listener])
     finally:
         await app.close()
