@@ -27,13 +27,14 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a path answers, after `delay` seconds."""
+    """What a path answers, after `delay` seconds and once `when` is set."""
 
     status: int = 200
     body: bytes = STARTED
     kind: str = "application/json"
     delay: float = 0.0
     headers: tuple[tuple[str, str], ...] = ()
+    when: asyncio.Event | None = None
 
 
 Behaviour = Answer | Callable[[Seen], Answer]
@@ -88,6 +89,8 @@ class N8n:
                 self.seen.append(seen)
                 answer = self._answer(seen)
                 await asyncio.sleep(answer.delay)
+                if answer.when is not None:
+                    await answer.when.wait()
                 writer.write(_written(answer))
                 await writer.drain()
         except (asyncio.IncompleteReadError, ConnectionError):

@@ -10,8 +10,8 @@ import time
 from pathlib import Path
 
 import httpx
-from canary import CANARY
 
+from canary import CANARY
 from hookvault.db import embedded
 
 COMMAND = [sys.executable, "-m", "hookvault"]
@@ -41,10 +41,7 @@ class Server:
     async def start(self, **more: str) -> None:
         """Starts the server and waits until it is ready."""
         log = self.folder / "stderr.log"
-        with log.open("ab") as stderr, (self.folder / "stdout.log").open("ab") as stdout:
-            self.process = subprocess.Popen(
-                [*COMMAND, "serve"], cwd=self.folder, env={**self.environment, **more}, stdout=stdout, stderr=stderr
-            )
+        self.process = self._spawned(log, more)
         deadline = time.monotonic() + START_S
         async with httpx.AsyncClient(base_url=self.url) as client:
             while time.monotonic() < deadline:
@@ -56,6 +53,11 @@ class Server:
                     pass
                 await asyncio.sleep(0.05)
         raise AssertionError(f"the server did not get ready: {log.read_text()}")
+
+    def _spawned(self, log: Path, more: dict[str, str]) -> "subprocess.Popen[bytes]":
+        environment = {**self.environment, **more}
+        with log.open("ab") as stderr, (self.folder / "stdout.log").open("ab") as stdout:
+            return subprocess.Popen([*COMMAND, "serve"], cwd=self.folder, env=environment, stdout=stdout, stderr=stderr)
 
     async def stop(self) -> None:
         """Stops the server as a supervisor would; it ends well."""

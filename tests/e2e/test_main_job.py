@@ -7,9 +7,10 @@ from collections import Counter
 import asyncpg
 import httpx
 import pytest
+from server import Server
+
 from canary import planted
 from n8n import Answer, N8n
-from server import Server
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 TENANT = "/api/platform/tenants/acme"
@@ -138,7 +139,9 @@ async def figures_match_what_the_receiver_saw(client, webhooks, n8n):
 
 async def changes_hold(client, webhooks, n8n):
     first, second, *_ = webhooks
-    changed = await done(client, "PUT", f"{TENANT}/webhooks/{first['id']}", {"description": "Orders", "isActive": False})
+    changed = await done(
+        client, "PUT", f"{TENANT}/webhooks/{first['id']}", {"description": "Orders", "isActive": False}
+    )
     assert (changed["description"], changed["isActive"], changed["totalCalls"]) == ("Orders", False, 3)
     assert (await call(client, first["workflowName"], {})).status_code == 409
     await done(client, "PUT", f"{TENANT}/webhooks/{first['id']}", {"isActive": True})
@@ -229,7 +232,9 @@ async def test_kill_9_loses_no_call_that_was_answered(server, n8n):
 async def all_calls(client):
     found, cursor = [], ""
     while cursor is not None:
-        page = await done(client, "GET", f"{TENANT}/webhooks/analytics?limit=1000" + (f"&cursor={cursor}" if cursor else ""))
+        page = await done(
+            client, "GET", f"{TENANT}/webhooks/analytics?limit=1000" + (f"&cursor={cursor}" if cursor else "")
+        )
         found += [item["id"] for item in page["items"]]
         cursor = page["nextCursor"]
     assert len(found) == len(set(found))
@@ -240,7 +245,8 @@ async def test_a_database_that_stops_and_comes_back(server, n8n):
     key = await server.platform_key()
     async with server.client(key) as client:
         await done(client, "POST", "/api/platform/tenants", {"id": "acme", "name": "Acme"}, status=201)
-        n8n.answers["/webhook/wait"] = Answer(delay=1.0)
+        stopped = asyncio.Event()
+        n8n.answers["/webhook/wait"] = Answer(when=stopped)
         for name in ("wait", "ok"):
             url = n8n.url(f"/webhook/{name}")
             await done(client, "POST", f"{TENANT}/webhooks", {"workflowName": name, "webhookUrl": url}, status=201)
@@ -249,6 +255,7 @@ async def test_a_database_that_stops_and_comes_back(server, n8n):
             while not n8n.seen:
                 await asyncio.sleep(0.01)
         assert (await server.run("db", "stop")).returncode == 0
+        stopped.set()
         lost = await pending
         assert (lost.status_code, lost.json()["code"]) == (503, "recording_unavailable"), lost.text
         assert lost.json()["callId"] == n8n.seen[0].headers["webhook-id"]

@@ -20,6 +20,7 @@ from hookvault.webhooks.store import make_day
 
 URL = "https://n8n.example.com/webhook/order"
 MS = timedelta(milliseconds=1)
+SOME_ID = "7b2c9f14-5d3e-4a86-9c01-3f6de1a8b452"
 
 
 @pytest.fixture
@@ -276,7 +277,9 @@ async def test_calls_made_elsewhere_are_kept_with_the_others(app, tenant, webhoo
 
 
 @pytest.mark.parametrize(
-    "identifier", [uuid4(), UUID(int=0), UUID(int=2**128 - 1), UUID("e8000000-0000-4000-8000-000000000000")], ids=str
+    "identifier",
+    [UUID(SOME_ID), UUID(int=0), UUID(int=2**128 - 1), UUID("e8000000-0000-4000-8000-000000000000")],
+    ids=str,
 )
 async def test_a_call_that_is_not_there(app, tenant, identifier):
     with pytest.raises(NotFoundError) as caught:
@@ -288,9 +291,9 @@ async def test_a_call_that_is_not_there(app, tenant, identifier):
     "cursor",
     [
         "x",
-        encode_cursor("audit", "2026-01-01T00:00:00.000Z", str(uuid4())),
-        encode_cursor("calls", "0001-01-01T00:00:00+23:59", str(uuid4())),
-        encode_cursor("calls", "9999-12-31T23:59:59-23:59", str(uuid4())),
+        encode_cursor("audit", "2026-01-01T00:00:00.000Z", SOME_ID),
+        encode_cursor("calls", "0001-01-01T00:00:00+23:59", SOME_ID),
+        encode_cursor("calls", "9999-12-31T23:59:59-23:59", SOME_ID),
         encode_cursor("calls", "2026-01-01T00:00:00.000Z", "\x00"),
     ],
 )

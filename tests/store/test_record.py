@@ -252,13 +252,16 @@ async def test_two_writers_that_miss_the_same_day_both_succeed(owner, database_u
 
 async def test_connections_killed_all_the_while_lose_and_double_nothing(owner, database, recorder, webhook):
     """Also when the connection dies between the commit and its answer: the writer looks before it writes again."""
-    killing = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = $1 AND state <> 'idle'"
-    stop, killed = asyncio.Event(), 0
+    killing = (
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = $1 AND (state <> 'idle' OR $2)"
+    )
+    stop, killed, rounds = asyncio.Event(), 0, 0
 
     async def kill():
-        nonlocal killed
+        nonlocal killed, rounds
         while not stop.is_set():
-            killed += len(await owner(killing, BREAKABLE))
+            rounds += 1
+            killed += len(await owner(killing, BREAKABLE, rounds % 10 == 0))  # idle ones too, now and then
             await asyncio.sleep(0.01)
 
     killer = asyncio.create_task(kill())

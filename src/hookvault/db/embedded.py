@@ -108,11 +108,13 @@ def revive(data_dir: Path) -> bool:
     """
     folder = _folder(data_dir)
     with file_faults(folder):
-        home = placement.find(folder)
-        if postmaster.socket_of(home) is not None or postmaster.read_pid_file(home) is None:
+        if not _was_killed(folder):
             return False
-    ensure_running(folder)
-    return True
+        with placement.exclusive(folder, LOCK_TIMEOUT_S) as lock:
+            if not _was_killed(folder):  # it was being stopped, or another process was faster
+                return False
+            _start(folder, lock)
+            return True
 
 
 def stop(data_dir: Path) -> bool:
@@ -158,6 +160,12 @@ def _folder(data_dir: Path) -> Path:
         )
     with file_faults(data_dir):
         return data_dir.resolve()
+
+
+def _was_killed(folder: Path) -> bool:
+    """Whether a server is gone without having removed its pid file. One that starts or stops is not gone."""
+    home = placement.find(folder)
+    return postmaster.read_pid_file(home) is not None and postmaster.live_pid(home) is None
 
 
 def _running_url(folder: Path) -> str | None:

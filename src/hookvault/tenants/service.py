@@ -111,8 +111,8 @@ def _check_changes(changes: Mapping[str, Any]) -> None:
         raise InvalidError("A tenant's status is active or suspended.")
 
 
-def _check_display_name(name: str) -> None:
-    if not name.strip() or len(name) > _NAME_LENGTH or not name.isprintable():
+def _check_display_name(name: object) -> None:
+    if not isinstance(name, str) or not name.strip() or len(name) > _NAME_LENGTH or not name.isprintable():
         raise InvalidError(f"A tenant's name is 1 to {_NAME_LENGTH} printable characters.")
 
 

@@ -6,8 +6,6 @@ import time
 from dataclasses import dataclass
 from uuid import UUID
 
-import msgspec
-
 from hookvault.errors import InvalidError
 from hookvault.ids import id_time, new_id
 from hookvault.outbound.client import OutboundClient
@@ -19,7 +17,7 @@ from hookvault.webhooks.gate import Gate
 from hookvault.webhooks.headers import Headers, credentials, own_headers, recorded_headers, wire_headers
 from hookvault.webhooks.model import CallRecord, CallRequest, CallResult
 from hookvault.webhooks.outcome import Verdict, judge_error, judge_response, pause_before
-from hookvault.webhooks.payload import response_json, storable
+from hookvault.webhooks.payload import encode_payload, response_json, storable
 from hookvault.webhooks.record import Recorder
 
 MAX_BUDGET_MS = 120_000
@@ -75,7 +73,7 @@ class Caller:
         self, endpoint: Endpoint, request: CallRequest, deadline: float
     ) -> tuple[list[_Attempt], list["asyncio.Future[None]"]]:
         retries = request.max_retries if request.max_retries is not None else endpoint.policy.max_retries or 0
-        metadata = None if request.metadata is None else storable(msgspec.json.encode(request.metadata))[0]
+        metadata = None if request.metadata is None else storable(encode_payload(request.metadata))[0]
         payload, altered = storable(request.payload)
         attempts: list[_Attempt] = []
         commits: list[asyncio.Future[None]] = []

@@ -68,6 +68,8 @@ class Recorder:
         if loop is None:  # kept, since asking for the running loop costs a system call in Python 3.11
             loop = self._loop = asyncio.get_running_loop()
         future = loop.create_future()
+        if self._task is None:
+            self.start()  # whoever built the services for one call need not know of this
         if self._task is not None and self._task.done():  # closed: nobody would ever answer
             _fail([(call, future)], RuntimeError("the recorder is closed"))
             return future
