@@ -95,6 +95,7 @@ class Canary:
         Raises:
             AssertionError: naming each place where a secret was found.
         """
+        logging.getLogger().removeHandler(self._lines)
         with ThreadPoolExecutor(1) as aside:  # the tests' own loop may be waiting in this thread
             for url in self.databases:
                 aside.submit(asyncio.run, self.read(url)).result()

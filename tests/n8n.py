@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Self
 
@@ -59,6 +60,8 @@ class N8n:
         self.answers: dict[str, Behaviour] = {}
         self.port = 0
         self._writers: set[asyncio.StreamWriter] = set()
+        self._serving: set[asyncio.Task[None] | None] = set()
+        self._closing = asyncio.Event()
 
     async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, backlog=1024)
@@ -67,8 +70,12 @@ class N8n:
 
     async def __aexit__(self, *_: object) -> None:
         self._server.close()
+        self._closing.set()
         for writer in self._writers:
             writer.transport.abort()
+        async with asyncio.timeout(5):
+            while self._serving:
+                await asyncio.sleep(0.005)
 
     def url(self, path: str = "/webhook/ok") -> str:
         return f"http://127.0.0.1:{self.port}{path}"
@@ -83,21 +90,28 @@ class N8n:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._writers.add(writer)
+        self._serving.add(asyncio.current_task())
         try:
             while True:
                 seen = await _read(reader)
                 self.seen.append(seen)
                 answer = self._answer(seen)
-                await asyncio.sleep(answer.delay)
-                if answer.when is not None:
-                    await answer.when.wait()
+                await self._hold(answer)
                 writer.write(_written(answer))
                 await writer.drain()
         except (asyncio.IncompleteReadError, ConnectionError):
             pass
         finally:
             self._writers.discard(writer)
+            self._serving.discard(asyncio.current_task())
             writer.close()
+
+    async def _hold(self, answer: Answer) -> None:
+        if answer.delay:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._closing.wait(), answer.delay)
+        if answer.when is not None:
+            await answer.when.wait()
 
     def _answer(self, seen: Seen) -> Answer:
         parts = seen.path.split("/")

@@ -191,19 +191,28 @@ async def increment(tx: TenantTx, webhook_id: UUID, *, success: bool, moment: da
 
 async def record(tx: SystemTx, calls: Sequence[CallRecord]) -> None:
     """Records calls: their rows, their webhooks' counters and their minutes, in one statement."""
-    counted: dict[tuple[str, UUID], list[Any]] = {}
-    rolled: dict[tuple[str, UUID, datetime], list[int]] = {}
+    minutes: dict[tuple[str, UUID, datetime], list[Any]] = {}
     for call in calls:
-        won, key = int(call.success), (call.tenant_id, call.webhook_id)
-        counters = counted.setdefault(key, [0, 0, 0, call.timestamp])
-        for total in (counters, rolled.setdefault((*key, _minute(call.timestamp)), [0, 0, 0, 0, 0])):
-            total[0] += 1
-            total[1] += won
-            total[2] += 1 - won
-        counters[3] = max(counters[3], call.timestamp)
-        minute = rolled[*key, _minute(call.timestamp)]
-        minute[3] += call.response_time
-        minute[4] = max(minute[4], call.response_time)
+        moment = call.timestamp
+        key = (call.tenant_id, call.webhook_id, moment.replace(second=0, microsecond=0))
+        minute = minutes.get(key)
+        if minute is None:
+            minute = minutes[key] = [0, 0, 0, 0, moment]
+        minute[0] += 1
+        minute[1] += call.success
+        minute[2] += call.response_time
+        minute[3] = max(minute[3], call.response_time)
+        minute[4] = max(minute[4], moment)
+    counted: dict[tuple[str, UUID], list[Any]] = {}
+    rolled: dict[tuple[str, UUID, datetime], list[Any]] = {}
+    for key in sorted(minutes):
+        total, won, time_sum, time_max, last = minutes[key]
+        rolled[key] = [total, won, total - won, time_sum, time_max]
+        counters = counted.setdefault(key[:2], [0, 0, 0, last])
+        counters[0] += total
+        counters[1] += won
+        counters[2] += total - won
+        counters[3] = max(counters[3], last)
     await tx.execute(_RECORD, *zip(*calls, strict=True), *_columns(counted), *_columns(rolled))
 
 
@@ -222,12 +231,9 @@ def not_found(name: str) -> NotFoundError:
     return NotFoundError(f"This tenant has no webhook {name}.", code="webhook_not_found")
 
 
-def _minute(moment: datetime) -> datetime:
-    return moment.replace(second=0, microsecond=0)
-
-
 def _columns(rows: Mapping[Any, list[Any]]) -> list[list[Any]]:
-    return [list(column) for column in zip(*[(*key, *rows[key]) for key in sorted(rows)], strict=True)]
+    """The columns of rows that come sorted by their keys."""
+    return [list(column) for column in zip(*[(*key, *values) for key, values in rows.items()], strict=True)]
 
 
 def _settable(webhook: StoredWebhook) -> tuple[Any, ...]:
