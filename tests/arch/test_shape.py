@@ -171,3 +171,9 @@ def test_these_tests_can_fail(tmp_path, source, test):
     bad.write_text(source)
     with pytest.raises(AssertionError):
         test(bad)
+
+
+def test_test_files_have_names_of_their_own():
+    """Two of one name in different folders can't be collected together."""
+    names = [path.name for path in (ROOT / "tests").rglob("*.py") if path.name != "conftest.py"]
+    assert sorted(names) == sorted(set(names))

@@ -112,7 +112,7 @@ def await_ready(process, url):
             with urlopen(f"{url}/readyz", timeout=5) as answer:
                 assert answer.status == 200
                 return
-        except (URLError, ConnectionError):
+        except (URLError, ConnectionError, TimeoutError):
             time.sleep(0.1)
     process.kill()
     pytest.fail(f"the server did not get ready: {process.communicate(timeout=30)}")
