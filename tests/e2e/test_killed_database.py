@@ -7,10 +7,10 @@ import signal
 
 import asyncpg
 import pytest
-from n8n import N8n
 from server import Server
 
 from hookvault.db import embedded
+from n8n import N8n
 
 pytestmark = pytest.mark.slow
 
