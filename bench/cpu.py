@@ -6,12 +6,6 @@ from pathlib import Path
 _TICK_US = 1_000_000 // os.sysconf("SC_CLK_TCK")
 
 
-def machine_us() -> tuple[int, int]:
-    """Microseconds that all cores together have been busy so far, and what the host took from them."""
-    user, nice, system, _idle, _wait, irq, softirq, steal = map(int, Path("/proc/stat").read_text().split()[1:9])
-    return (user + nice + system + irq + softirq) * _TICK_US, steal * _TICK_US
-
-
 def process_us(pid: int) -> int:
     """Microseconds that one process has used so far."""
     user, system, _, _, _ = _fields(pid)

@@ -77,23 +77,19 @@ class Load:
             await loop.create_connection(lambda: Client(self), "127.0.0.1", self.given["port"])
         await asyncio.sleep(self.given["warmup_s"])
         self.latencies.clear()
-        before, busy, began = self.used(), cpu.machine_us(), perf_counter()
+        before, began = self.used(), perf_counter()
         await asyncio.sleep(self.given["measured_s"])
         measured, seconds, after = self.latencies[:], perf_counter() - began, self.used()
-        busy, stolen = (now - then for now, then in zip(cpu.machine_us(), busy, strict=True))
         self.stopping = True
         await asyncio.wait_for(self.ended, 60)
         measured.sort()
         calls = len(measured)
-        ours = sum(after[name] - before[name] for name in after)
         return {
             "rate": calls / seconds,
             "p50_ms": measured[calls // 2] * 1000 if calls else None,
             "p99_ms": measured[calls * 99 // 100] * 1000 if calls else None,
             "cpu_us": {name: (after[name] - before[name]) / max(calls, 1) for name in after},
-            "cores": ours / 1e6 / seconds,
-            "other_cores": max(busy - ours, 0) / 1e6 / seconds,
-            "stolen_cores": stolen / 1e6 / seconds,
+            "cores": sum(after[name] - before[name] for name in after) / 1e6 / seconds,
             "sent": self.sent,
             "answered": self.answered,
             "most_in_flight": self.most_in_flight,

@@ -37,12 +37,10 @@ def calls(results, in_flight):
                 [spread, name, f"{rate:.0f}", ratio(rate / base, spread, own=name == "Hookvault"), *times(rounds)]
             )
             used = [statistics.median(result["cpu_us"][process] for result in rounds) for process in PROCESSES]
-            cores = [f"{median(rounds, name):.2f}" for name in ("cores", "other_cores", "stolen_cores")]
-            costs.append([spread, name, *[f"{value:.0f}" for value in used], *cores])
+            costs.append([spread, name, *[f"{value:.0f}" for value in used], f"{median(rounds, 'cores'):.2f}"])
     head = [f"calls, {in_flight} in flight", "", "calls/s", "ratio", "p50 ms", "p99 ms"]
-    cost_head = ["CPU µs per call", "", *PROCESSES, "cores", "others", "host"]
-    told = "cores: kept busy by these four; by other processes meanwhile; taken by the host"
-    return table(head, rows) + "\n\n" + table(cost_head, costs) + "\n" + told
+    cost_head = ["CPU µs per call", "", *PROCESSES, "cores busy"]
+    return table(head, rows) + "\n\n" + table(cost_head, costs)
 
 
 def transport(results, in_flight):
