@@ -9,6 +9,7 @@
     ├── NotFoundError              404  no such thing, or not in this tenant
     ├── ConflictError              409  the thing exists, or its state forbids this
     ├── PreconditionError          412  If-Match names another version
+    ├── TooManyRequestsError       429  over a rate or concurrency limit; says when to try again
     ├── UnavailableError           503  try again later; nothing was changed
     │   └── LockedError                 a row is locked by another session
     ├── VaultError                 500  a secret could not be sealed or opened
@@ -30,10 +31,13 @@ class HookvaultError(Exception):
         message: One sentence for a person: what is wrong and what to do.
         code: Stable machine-readable code; the class's own when absent.
         members: Further members of the problem document (RFC 9457 section 3.2), such as `callId`.
+
+    `retry_after_s` is when it is worth trying again, where that is known (RFC 9110 section 10.2.3).
     """
 
     default_code: ClassVar[str] = "internal_error"
     status: ClassVar[int] = 500
+    retry_after_s: float | None = None
 
     def __init__(self, message: str, *, code: str | None = None, **members: Any) -> None:
         super().__init__(message)
@@ -98,11 +102,23 @@ class PreconditionError(HookvaultError):
     status = 412
 
 
+class TooManyRequestsError(HookvaultError):
+    """More calls than a limit allows, per time or at once."""
+
+    default_code = "rate_limited"
+    status = 429
+
+    def __init__(self, message: str, *, retry_after_s: float, code: str | None = None) -> None:
+        super().__init__(message, code=code)
+        self.retry_after_s = retry_after_s
+
+
 class UnavailableError(HookvaultError):
     """Something that this needs is not reachable now."""
 
     default_code = "unavailable"
     status = 503
+    retry_after_s = 1.0
 
 
 class LockedError(UnavailableError):

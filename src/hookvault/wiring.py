@@ -3,34 +3,48 @@
 import asyncio
 import os
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from hookvault.accounts.admins import AdminService
 from hookvault.accounts.keys import APIKeyService
+from hookvault.admission.limits import Limits
 from hookvault.analytics.service import AnalyticsService
 from hookvault.audit.service import AuditService
 from hookvault.db import embedded
+from hookvault.db.listen import Listener
 from hookvault.db.migrate import migrate as migrate_database
 from hookvault.db.migrate import require_current
 from hookvault.db.pool import Database
 from hookvault.errors import SetupError
+from hookvault.ids import new_id
 from hookvault.integrations.service import IntegrationService
 from hookvault.log import get_logger, register_secret
 from hookvault.loop import Loop
 from hookvault.outbound.client import OutboundClient
 from hookvault.outbound.guard import AddressPolicy
+from hookvault.queue.model import Ledger
+from hookvault.queue.store import LEASE_S
 from hookvault.settings import Settings, check_key
 from hookvault.tenants.service import TenantService
 from hookvault.vault.keys import KeyRing, MasterKey
 from hookvault.vault.service import Vault
 from hookvault.webhooks.call import Caller
+from hookvault.webhooks.circuit import Circuits
+from hookvault.webhooks.delivery import DeliveryService
+from hookvault.webhooks.endpoint import Endpoints
+from hookvault.webhooks.enqueue import Enqueuer
 from hookvault.webhooks.gate import Gate
 from hookvault.webhooks.record import Recorder
+from hookvault.webhooks.replay import ReplayService
 from hookvault.webhooks.service import WebhookService
+from hookvault.worker.engine import Worker
+from hookvault.worker.upkeep import Upkeep
 
 _log = get_logger()
 _KEY_FILE = "encryption.key"
+DRAIN_S = 30.0  # for deliveries under way when a process is told to stop
 
 
 @dataclass(slots=True)
@@ -47,25 +61,61 @@ class App:
     api_keys: APIKeyService
     admins: AdminService
     audit: AuditService
+    deliveries: DeliveryService
+    replays: ReplayService
     outbound: OutboundClient
     gate: Gate
     recorder: Recorder
+    enqueuer: Enqueuer
+    worker: Worker
+    upkeep: Upkeep
+    limits: Limits
+    circuits: Circuits
+    listener: Listener
     loops: tuple[Loop, ...]
-    _started: bool = field(default=False)
+    worker_loops: tuple[Loop, ...]
+    _started: tuple[Loop, ...] = field(default=())
+    _delivers: bool = field(default=False)
 
-    async def start(self) -> None:
-        """Starts the recorder and the background loops. Idempotent."""
-        if not self._started:
-            self.recorder.start()
-            for loop in self.loops:
-                loop.start()
-            self._started = True
+    @property
+    def metrics(self) -> Mapping[str, float]:
+        """What this process's worker counts, by metric name."""
+        totals = self.worker.totals
+        return {
+            **{f"deliveries_{name}": float(total) for name, total in totals.items()},
+            "deliveries_in_flight": float(self.worker.in_flight),
+            "acks_waiting": float(self.worker.acks.waiting),
+        }
+
+    async def ledger(self) -> Ledger:
+        """The account of all deliveries, a few seconds old at most."""
+        return await self.upkeep.ledger()
+
+    async def start(self, *, deliver: bool = True) -> None:
+        """Starts the writers and the background loops, and unless told not to the delivering ones. Idempotent."""
+        if self._started:
+            return
+        self.recorder.start()
+        self.enqueuer.start()
+        self.listener.start()
+        self._started = self.loops
+        if deliver:
+            self._started += self.worker_loops
+            self.worker.start()
+            self._delivers = True
+        for loop in self._started:
+            loop.start()
 
     async def close(self) -> None:
-        """Records what is under way, then closes every connection."""
-        for loop in self.loops:
+        """Lets what is under way end and commits it, then closes every connection."""
+        await self.enqueuer.close()
+        if self._delivers:
+            await self.worker.drain(DRAIN_S)
+        for loop in self._started:
             await loop.close()
         await self.recorder.close()
+        await self.circuits.settle()
+        await self.listener.close()
         await self.outbound.close()
         await self.database.close()
 
@@ -105,7 +155,7 @@ async def build(settings: Settings, *, migrate: bool | None = None) -> App:
     except BaseException:
         await database.close()
         raise
-    return _put_together(settings, database, vault)
+    return _put_together(settings, dsn, database, vault)
 
 
 def key_ring(settings: Settings) -> KeyRing:
@@ -125,36 +175,98 @@ def key_ring(settings: Settings) -> KeyRing:
     return KeyRing(MasterKey(text), next=others[0], previous=others[1])
 
 
-def _put_together(settings: Settings, database: Database, vault: Vault) -> App:
+def _put_together(settings: Settings, dsn: str, database: Database, vault: Vault) -> App:
+    process = new_id()
     policy = AddressPolicy(allow_http=settings.allow_http, allowed_networks=settings.allowed_networks)
     outbound = OutboundClient(policy, max_response_bytes=settings.webhook_max_response_bytes)
-    gate = Gate(settings.webhook_concurrency)
-    recorder = Recorder(database)
-    caller = Caller(outbound, recorder, gate)
-    analytics = AnalyticsService(database)
-    api_keys = APIKeyService(database)
-    loops = [
-        Loop("retention", 3600.0, lambda: analytics.retain(settings.analytics_retention_days)),
-        Loop("key uses", 30.0, api_keys.save_uses),
-    ]
-    if settings.database_url is None:
-        loops.append(Loop("embedded Postgres", 1.0, lambda: _revive(settings.hookvault_data_dir)))
-    return App(
+    endpoints = Endpoints(database, vault, policy)
+    gate, recorder, enqueuer = Gate(settings.webhook_concurrency), Recorder(database), Enqueuer(database)
+    limits, circuits = Limits(database, process), Circuits(database)
+    api_keys, upkeep = APIKeyService(database), Upkeep(database)
+    deliveries = DeliveryService(database, endpoints, enqueuer, settings.webhook_max_payload_bytes)
+    caller = Caller(outbound, recorder, gate, limits, circuits)
+    webhooks = WebhookService(database, vault, caller, endpoints, settings, policy=policy, deliveries=deliveries)
+    worker = Worker(
+        database,
+        endpoints,
+        outbound,
+        limits,
+        circuits,
+        process=process,
+        places=settings.webhook_concurrency,
+        timeout_s=settings.webhook_timeout_s,
+        gone=lambda tenant_id, webhook_id: webhooks.switch_off(tenant_id, webhook_id, reason="http_410"),
+    )
+    app = App(
         settings=settings,
         database=database,
         vault=vault,
         tenants=TenantService(database, vault),
         integrations=IntegrationService(database, vault),
-        webhooks=WebhookService(database, vault, caller, policy, settings),
-        analytics=analytics,
+        webhooks=webhooks,
+        analytics=AnalyticsService(database),
         api_keys=api_keys,
         admins=AdminService(database),
         audit=AuditService(database),
+        deliveries=deliveries,
+        replays=ReplayService(database),
         outbound=outbound,
         gate=gate,
         recorder=recorder,
-        loops=tuple(loops),
+        enqueuer=enqueuer,
+        worker=worker,
+        upkeep=upkeep,
+        limits=limits,
+        circuits=circuits,
+        listener=Listener(dsn, lambda channel, payload: _on_heard(app, channel, payload)),
+        loops=(),
+        worker_loops=(),
     )
+    app.loops, app.worker_loops = _loops(app), _worker_loops(app)
+    return app
+
+
+def _loops(app: App) -> tuple[Loop, ...]:
+    """What every process that serves does in the background."""
+    settings = app.settings
+    loops = [Loop("key uses", 30.0, app.api_keys.save_uses), Loop("limits", 2.0, app.limits.renew)]
+    if settings.database_url is None:
+        loops.append(Loop("embedded Postgres", 1.0, lambda: _revive(settings.hookvault_data_dir)))
+    return tuple(loops)
+
+
+def _worker_loops(app: App) -> tuple[Loop, ...]:
+    """What every process that delivers does in the background."""
+    days = app.settings.analytics_retention_days
+    return (
+        Loop("retention", 3600.0, lambda: app.analytics.retain(days)),
+        Loop("retention of deliveries", 3600.0, lambda: app.upkeep.retain(days)),
+        Loop("leases", LEASE_S / 4, app.worker.renew),
+        Loop("expiry", 1.0, app.upkeep.tick),
+        Loop("tidying", 60.0, lambda: app.upkeep.tidy(days)),
+        Loop("sweeping", 600.0, app.upkeep.sweep),
+        Loop("replays", 0.5, lambda: _replayed(app)),
+    )
+
+
+async def _replayed(app: App) -> None:
+    await app.replays.advance()
+
+
+def _on_heard(app: App, channel: str, payload: str) -> None:
+    """What another process changed is forgotten here; new deliveries wake the worker. Without a channel: all may have changed."""
+    kind, _, tenant_id = payload.partition(" ")
+    if channel == "hookvault_deliveries":
+        app.worker.wake(stage=payload == "ordered")
+    elif kind == "tenant":
+        app.webhooks.forget(tenant_id)
+        app.worker.wake()
+    elif kind == "keys":
+        app.api_keys.forget()
+    else:
+        app.webhooks.forget_all()
+        app.api_keys.forget()
+        app.worker.wake(stage=True)
 
 
 async def _revive(data_dir: Path) -> None:

@@ -9,14 +9,13 @@ from uuid import UUID
 
 from hookvault.analytics import store
 from hookvault.analytics.model import CallFilter, Summary, WebhookCall
-from hookvault.audit import store as audit
 from hookvault.clock import now
-from hookvault.db.pool import Database, TenantTx
+from hookvault.db.pool import Database
 from hookvault.errors import InvalidError, NotFoundError
 from hookvault.ids import id_time, new_id
 from hookvault.log import get_logger
 from hookvault.paging import Page
-from hookvault.tenants import store as tenants
+from hookvault.tenants.history import require_history
 from hookvault.webhooks import store as webhooks
 
 _log = get_logger()
@@ -105,7 +104,7 @@ class AnalyticsService:
         """
         first, last = checked_range(start, end)
         async with self._database.tenant(tenant_id) as tx:
-            since = await _require_history(tx)
+            since = await require_history(tx)
             before = first - (last - first)
             figures = await store.summarize(tx, max(first, since), last, webhook_id)
             previous = await store.summarize(tx, max(before, since), first, webhook_id)
@@ -142,7 +141,7 @@ class AnalyticsService:
         async with self._database.tenant(tenant_id) as tx:
             if not await webhooks.existed(tx, webhook_id):
                 raise webhooks.not_found(str(webhook_id))
-            which = CallFilter(start=await _require_history(tx), webhook_id=webhook_id)
+            which = CallFilter(start=await require_history(tx), webhook_id=webhook_id)
             return await store.list_calls(tx, which, limit=limit, cursor=cursor)
 
     async def list_tenant_calls(
@@ -158,14 +157,20 @@ class AnalyticsService:
             raise InvalidError("status is success, failed, a class such as 5xx, or a code such as 404.")
         first, last = checked_range(which.start, which.end)
         async with self._database.tenant(tenant_id) as tx:
-            since = await _require_history(tx)
+            since = await require_history(tx)
             which = replace(which, start=max(first, since), end=last)
             return await store.list_calls(tx, which, limit=limit, cursor=cursor)
+
+    async def get_calls(self, tenant_id: str, call_ids: Sequence[UUID]) -> Sequence[WebhookCall]:
+        """The recorded calls of these ids, oldest first; those past retention are missing."""
+        async with self._database.tenant(tenant_id) as tx:
+            found = [await store.find_call(tx, call_id) for call_id in call_ids]
+        return [call for call in found if call is not None]
 
     async def get_call(self, tenant_id: str, call_id: UUID) -> WebhookCall:
         """One recorded call. Raises NotFoundError, code `call_not_found`."""
         async with self._database.tenant(tenant_id) as tx:
-            since = await _require_history(tx)
+            since = await require_history(tx)
             call = await store.find_call(tx, call_id)
         if call is None or call.timestamp < since:
             raise NotFoundError(f"This tenant has no call {call_id}.", code="call_not_found")
@@ -193,20 +198,3 @@ def checked_range(start: datetime | None, end: datetime | None) -> tuple[datetim
 
 def _aware(moment: datetime) -> datetime:
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-
-
-async def _require_history(tx: TenantTx) -> datetime:
-    """From when on the tenant's calls may be shown.
-
-    That is its creation, so that whoever is given a deleted tenant's id does not see that one's calls. Those of a tenant
-    that is deleted, and not made anew, stay readable.
-
-    Raises:
-        NotFoundError: code `tenant_not_found`, for a tenant that never was.
-    """
-    created_at = await tenants.find_created_at(tx)
-    if created_at is not None:
-        return created_at
-    if not await audit.has_events(tx):  # its deletion at least is there
-        raise NotFoundError(f"There is no tenant {tx.tenant_id}.", code="tenant_not_found")
-    return datetime.min.replace(tzinfo=UTC)

@@ -9,7 +9,7 @@ from fastapi.responses import RedirectResponse
 from starlette.exceptions import HTTPException
 
 from hookvault import __version__
-from hookvault.api import analytics, docs, health, integrations, keys, tenants, webhooks
+from hookvault.api import analytics, deliveries, docs, health, integrations, keys, tenants, webhooks
 from hookvault.api.guard import Guard
 from hookvault.api.problem import Headers, plain_problem, problem
 from hookvault.api.schemas import ProblemOut
@@ -26,6 +26,8 @@ _ROUTERS = (
     analytics.router,
     webhooks.router,
     webhooks.calling,
+    deliveries.accepting,
+    deliveries.router,
     keys.router,
     health.router,
     docs.router,
@@ -49,7 +51,7 @@ def create_app(app: App) -> Guard:
         },
     )
     inner.state.hookvault = app
-    inner.state.registry = health.metrics_registry(app)
+    inner.state.metrics = health.Metrics(app)
     for router in _ROUTERS:
         inner.include_router(router)
     inner.add_api_route("/", _to_docs, include_in_schema=False)

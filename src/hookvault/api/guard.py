@@ -6,7 +6,9 @@ from typing import Any
 
 from hookvault.api.access import Asking, authenticate, authorize, client_ip, header, request_id
 from hookvault.api.body import ClientGoneError, check_json, check_storable, check_strict, read_body
-from hookvault.api.call import ROUTE, answer_call
+from hookvault.api.call import perform_call
+from hookvault.api.deliver import perform_delivery
+from hookvault.api.hot import ROUTE, Perform, answer_hot
 from hookvault.api.problem import Headers, plain_problem, problem
 from hookvault.api.services import App
 from hookvault.errors import HookvaultError
@@ -29,11 +31,12 @@ _SAFE: Headers = [
     ),
 ]
 
+_HOT: dict[str, Perform] = {"call": perform_call, "deliveries": perform_delivery}
 _log = get_logger()
 
 
 class Guard:
-    """ASGI application in front of the routes. The hot route is answered here, all others by `inner`."""
+    """ASGI application in front of the routes. The hot routes are answered here, all others by `inner`."""
 
     def __init__(self, app: App, inner: ASGIApp) -> None:
         self._app = app
@@ -47,7 +50,8 @@ class Guard:
         reply = _Reply(send)
         try:
             if scope["method"] == "POST" and (route := ROUTE.fullmatch(scope["path"])):
-                await reply.send_whole(*await answer_call(self._app, scope, receive, (route[1], route[2])))
+                named, perform = (route[1], route[2]), _HOT[route[3]]
+                await reply.send_whole(*await answer_hot(self._app, scope, receive, named, perform))
             else:
                 await self._manage(scope, receive, reply)
         except HookvaultError as error:
@@ -68,7 +72,7 @@ class Guard:
         reply.request_id = identifier.encode()
         if path not in _OPEN:
             principal = await authenticate(scope, self._app.api_keys)
-            authorize(principal, path)
+            authorize(principal, path, "call" if method in _WITH_BODY else "read")
             ip = client_ip(scope, self._app.settings.trusted_proxies)
             scope["hookvault.asking"] = Asking(principal, ip, identifier)
             if method in _WITH_BODY:

@@ -1,6 +1,6 @@
 """Health and metrics."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
@@ -17,6 +17,8 @@ from prometheus_client.registry import Collector
 from hookvault.api.access import authenticate, authorize, is_direct_loopback
 from hookvault.api.context import Services, problems
 from hookvault.api.services import App
+from hookvault.errors import HookvaultError
+from hookvault.queue.model import Ledger
 
 router = APIRouter(tags=["Health"])
 
@@ -26,6 +28,7 @@ class AppCollector(Collector):
 
     def __init__(self, app: App) -> None:
         self._app = app
+        self.ledger: Ledger | None = None
 
     def collect(self) -> Iterable[Metric]:
         """Yields every metric of ours."""
@@ -37,15 +40,58 @@ class AppCollector(Collector):
         yield GaugeMetricFamily(
             "hookvault_records_waiting", "Calls waiting for their commit.", self._app.recorder.waiting
         )
+        yield GaugeMetricFamily(
+            "hookvault_enqueues_waiting", "Deliveries waiting to be accepted.", self._app.enqueuer.waiting
+        )
+        yield from _worker_metrics(self._app.metrics)
+        if self.ledger is not None:
+            yield from _ledger_metrics(self.ledger)
 
 
-def metrics_registry(app: App) -> CollectorRegistry:
-    """The registry of one process's metrics."""
-    registry = CollectorRegistry()
-    registry.register(AppCollector(app))
-    ProcessCollector(registry=registry)
-    GCCollector(registry=registry)
-    return registry
+def _worker_metrics(found: Mapping[str, float]) -> Iterable[Metric]:
+    outcomes = CounterMetricFamily(
+        "hookvault_delivery_attempts", "Attempts of this process, by what came of them.", labels=["outcome"]
+    )
+    for outcome in ("delivered", "failed", "expired", "retried"):
+        outcomes.add_metric([outcome], found[f"deliveries_{outcome}"])
+    yield outcomes
+    in_flight = found["deliveries_in_flight"]
+    yield GaugeMetricFamily("hookvault_deliveries_in_flight", "Deliveries that this process is calling.", in_flight)
+    yield GaugeMetricFamily("hookvault_acks_waiting", "Outcomes waiting for their commit.", found["acks_waiting"])
+
+
+def _ledger_metrics(ledger: Ledger) -> Iterable[Metric]:
+    """The account of the whole installation: accepted = delivered + pending + held + failed + expired, or else it pages."""
+    yield CounterMetricFamily("hookvault_ledger_accepted", "Deliveries accepted, ever.", ledger.accepted)
+    ended = CounterMetricFamily("hookvault_ledger_ended", "Deliveries that ended, ever.", labels=["status"])
+    for status in ("delivered", "failed", "expired"):
+        ended.add_metric([status], getattr(ledger, status))
+    yield ended
+    waiting = GaugeMetricFamily("hookvault_ledger_waiting", "Deliveries that wait.", labels=["status"])
+    for status in ("pending", "held"):
+        waiting.add_metric([status], getattr(ledger, status))
+    yield waiting
+    yield GaugeMetricFamily("hookvault_ledger_balance", "0 unless a delivery was lost or made up.", ledger.balance)
+
+
+class Metrics:
+    """One process's metrics."""
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+        self._collector = AppCollector(app)
+        self._registry = CollectorRegistry()
+        self._registry.register(self._collector)
+        ProcessCollector(registry=self._registry)
+        GCCollector(registry=self._registry)
+
+    async def scrape(self) -> bytes:
+        """All metrics as text. Without a database those of the account are missing, and the others are there."""
+        try:
+            self._collector.ledger = await self._app.ledger()
+        except HookvaultError:
+            self._collector.ledger = None
+        return generate_latest(self._registry)
 
 
 @router.get("/healthz")
@@ -67,4 +113,4 @@ async def metrics(app: Services, request: Request) -> Response:
     scope: dict[str, Any] = dict(request.scope)
     if not is_direct_loopback(scope):
         authorize(await authenticate(scope, app.api_keys), "/metrics")
-    return Response(generate_latest(request.app.state.registry), media_type=CONTENT_TYPE_LATEST)
+    return Response(await request.app.state.metrics.scrape(), media_type=CONTENT_TYPE_LATEST)

@@ -1,12 +1,13 @@
 """Problem documents (RFC 9457): the one shape of every error that the API answers."""
 
+import math
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
 import msgspec
 
-from hookvault.errors import HookvaultError, UnauthorizedError, UnavailableError
+from hookvault.errors import HookvaultError, UnauthorizedError
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -32,8 +33,8 @@ def problem(error: HookvaultError) -> tuple[int, bytes, Headers]:
     headers = [(b"content-type", MEDIA_TYPE.encode())]
     if isinstance(error, UnauthorizedError):
         headers.append((b"www-authenticate", b'Bearer realm="hookvault"'))
-    if isinstance(error, UnavailableError):
-        headers.append((b"retry-after", b"1"))
+    if error.retry_after_s is not None:
+        headers.append((b"retry-after", b"%d" % max(1, math.ceil(error.retry_after_s))))
     return status, msgspec.json.encode(document), headers
 
 

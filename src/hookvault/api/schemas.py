@@ -64,12 +64,21 @@ class TenantIn(Wire):
     name: str = Field(min_length=1, max_length=200)
 
 
+class RateLimitIO(Wire):
+    """So many calls in so many seconds; a burst of `calls` is let through at once."""
+
+    calls: int = Field(ge=1, le=1_000_000, strict=True)
+    seconds: int = Field(ge=1, le=86_400, strict=True)
+
+
 class TenantPatch(Wire):
-    """Changes to a tenant."""
+    """Changes to a tenant. The limits hold over all its webhooks together; null lifts them."""
 
     slug: str = Field("", pattern=NAME_PATTERN)
     name: str = Field("", min_length=1, max_length=200)
     status: Literal["active", "suspended"] = "active"
+    rate_limit: RateLimitIO | None = None
+    concurrency: int | None = Field(None, ge=1, le=10_000, strict=True)
 
 
 class TenantOut(Wire):
@@ -82,14 +91,26 @@ class TenantOut(Wire):
     version: int
     created_at: Moment
     updated_at: Moment
+    rate_limit: RateLimitIO | None
+    concurrency: int | None
 
 
 class PolicyIn(Wire):
-    """How a webhook is called; null or absent means the default."""
+    """How a webhook is called; null or absent means the default.
+
+    `schedule` is the pauses before a delivery's retries, in seconds; the last one repeats. `retryOnWorkflowError` is about n8n's
+    "Error in workflow": the workflow ran then, perhaps with effects.
+    """
 
     timeout_ms: int | None = Field(None, ge=1, le=120_000, strict=True)
     max_retries: int | None = Field(None, ge=0, le=10, strict=True)
     retry_on_timeout: bool | None = Field(None, strict=True)
+    retry_on_workflow_error: bool | None = Field(None, strict=True)
+    schedule: list[Annotated[int, Field(ge=1, le=86_400, strict=True)]] | None = Field(
+        None, min_length=1, max_length=10
+    )
+    rate_limit: RateLimitIO | None = None
+    concurrency: int | None = Field(None, ge=1, le=10_000, strict=True)
 
 
 class WebhookFields(Wire):
@@ -117,6 +138,12 @@ class WebhookPut(WebhookFields):
     workflow_name: str = Field("", pattern=NAME_PATTERN)
 
 
+class RotateIn(Wire):
+    """How long calls are signed with the former secret too."""
+
+    overlap_hours: float = Field(24.0, ge=0, le=168, allow_inf_nan=False)
+
+
 class WebhookOut(Wire):
     """A webhook. `signingSecret` is the secret itself in the answer that made it, and what is shown of it ever after."""
 
@@ -131,6 +158,7 @@ class WebhookOut(Wire):
     auth_token: SecretOut
     static_headers: Mapping[str, SecretOut]
     signing_secret: SecretOut | str
+    previous_signing_until: Moment | None
     policy: Mapping[str, Any]
     config_version: int
     total_calls: int
@@ -241,6 +269,31 @@ class CallBodyIn(Wire):
     metadata: dict[str, Any] | None = None
     timeout_ms: int | None = Field(None, ge=1, le=120_000, description="The whole budget, retries included.")
     max_retries: int | None = Field(None, ge=0, le=10)
+
+
+class DeliveryBodyIn(Wire):
+    """The body of a delivery, as the OpenAPI document shows it."""
+
+    payload: Any = Field(description="Sent to the webhook byte for byte as it stands here.")
+    triggered_by: str | None = Field(None, max_length=200)
+    metadata: dict[str, Any] | None = None
+    timeout_ms: int | None = Field(None, ge=1, le=120_000, description="Of each attempt.")
+    max_retries: int | None = Field(None, ge=0, le=10, description="By default as many as the schedule has pauses.")
+    ordering_key: str | None = Field(
+        None,
+        min_length=1,
+        max_length=200,
+        description="Deliveries of one webhook with the same key go one by one, in order.",
+    )
+    deliver_before: datetime | None = Field(
+        None, description="After this it is not sent any more, but ends as expired."
+    )
+
+
+class DeliveryAcceptedOut(Wire):
+    """A delivery that is committed."""
+
+    delivery_id: UUID
 
 
 class CallReplyOut(Wire):

@@ -1,5 +1,6 @@
 """What the API needs of the application; `hookvault.wiring.App` is one. The API does not know how it is put together."""
 
+from collections.abc import Mapping
 from typing import Protocol
 
 from hookvault.accounts.keys import APIKeyService
@@ -7,10 +8,14 @@ from hookvault.analytics.service import AnalyticsService
 from hookvault.audit.service import AuditService
 from hookvault.db.pool import Database
 from hookvault.integrations.service import IntegrationService
+from hookvault.queue.model import Ledger
 from hookvault.settings import Settings
 from hookvault.tenants.service import TenantService
+from hookvault.webhooks.delivery import DeliveryService
+from hookvault.webhooks.enqueue import Enqueuer
 from hookvault.webhooks.gate import Gate
 from hookvault.webhooks.record import Recorder
+from hookvault.webhooks.replay import ReplayService
 from hookvault.webhooks.service import WebhookService
 
 
@@ -22,8 +27,18 @@ class App(Protocol):
     tenants: TenantService
     integrations: IntegrationService
     webhooks: WebhookService
+    deliveries: DeliveryService
+    replays: ReplayService
     analytics: AnalyticsService
     api_keys: APIKeyService
     audit: AuditService
     gate: Gate
     recorder: Recorder
+    enqueuer: Enqueuer
+
+    @property
+    def metrics(self) -> Mapping[str, float]:
+        """What the process counts beyond its calls, by metric name."""
+
+    async def ledger(self) -> Ledger:
+        """The account of all deliveries."""

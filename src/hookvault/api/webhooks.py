@@ -5,12 +5,15 @@ from uuid import UUID
 
 from fastapi import APIRouter, Path, Request, Response
 
-from hookvault.api.call import PATH, answer_call
+from hookvault.api.call import PATH, perform_call
 from hookvault.api.context import Cursor, IfVersion, Limit, Services, TenantID, Who, problems
+from hookvault.api.deliveries import KEY_HEADER
+from hookvault.api.hot import answer_hot
 from hookvault.api.schemas import (
     CallBodyIn,
     CallReplyOut,
     PageOut,
+    RotateIn,
     SecretOut,
     WebhookFields,
     WebhookIn,
@@ -84,25 +87,31 @@ async def delete_webhook(app: Services, who: Who, tenant_id: TenantID, webhook_i
 
 
 @router.post("/{webhookId}/signing-secret/rotate", responses=problems(404))
-async def rotate_signing_secret(app: Services, who: Who, tenant_id: TenantID, webhook_id: WebhookID) -> WebhookOut:
-    """Replaces the signing secret. The new one is shown in this answer only."""
-    return webhook_out(await app.webhooks.rotate_signing_secret(tenant_id, webhook_id, actor=who.actor))
+async def rotate_signing_secret(
+    app: Services, who: Who, tenant_id: TenantID, webhook_id: WebhookID, body: RotateIn | None = None
+) -> WebhookOut:
+    """Replaces the signing secret; the new one is shown in this answer only. For a while calls are signed with both."""
+    hours = (body or RotateIn()).overlap_hours
+    rotated = await app.webhooks.rotate_signing_secret(tenant_id, webhook_id, overlap_hours=hours, actor=who.actor)
+    return webhook_out(rotated)
 
 
 @calling.post(
     PATH,
     response_model=CallReplyOut,
-    responses=problems(404, 409, 502, 504),
+    responses=problems(404, 409, 429, 502, 504),
     openapi_extra={
+        "parameters": [KEY_HEADER],
         "requestBody": {
             "required": True,
             "content": {"application/json": {"schema": CallBodyIn.model_json_schema()}},
-        }
+        },
     },
 )
 async def call_webhook(app: Services, tenant_id: TenantID, workflow_name: TenantWorkflow, request: Request) -> Response:
     """Calls a webhook now and answers what it answered. The call is recorded before this returns."""
-    status, body, headers = await answer_call(app, request.scope, request.receive, (tenant_id, workflow_name))
+    named = (tenant_id, workflow_name)
+    status, body, headers = await answer_hot(app, request.scope, request.receive, named, perform_call)
     return Response(body, status, headers={name.decode(): value.decode() for name, value in headers})
 
 
@@ -110,6 +119,8 @@ def webhook_out(webhook: Webhook) -> WebhookOut:
     """What is shown of a webhook; the signing secret itself only right after it was made."""
     new = webhook.new_signing_secret
     policy = {name: getattr(webhook.policy, field) for name, field in POLICY_FIELDS.items()}
+    if webhook.policy.rate_limit is not None:
+        policy["rateLimit"] = webhook.policy.rate_limit._asdict()
     shown = {name: getattr(webhook, name) for name in WebhookOut.model_fields if hasattr(webhook, name)}
     return WebhookOut(
         **shown

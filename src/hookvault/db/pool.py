@@ -88,7 +88,7 @@ class Database:
         self._system_pool = system_pool
 
     @classmethod
-    async def connect(cls, dsn: str, *, tenant_connections: int = 10, system_connections: int = 6) -> "Database":
+    async def connect(cls, dsn: str, *, tenant_connections: int = 10, system_connections: int = 8) -> "Database":
         """Opens both pools on a migrated database.
 
         Raises:
@@ -164,6 +164,9 @@ async def _open_pool(dsn: str, kind: str, size: int, *, by_roles: bool) -> Any:
         )
         # A lock that somebody holds must not hold up everybody behind it.
         await connection.execute("SET lock_timeout = '1s'; SET idle_in_transaction_session_timeout = '60s'")
+        if kind == "system":
+            # Plans are kept, and the queue is empty when they are made: what suits no rows must not be kept for a million.
+            await connection.execute("SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off")
         if by_roles:
             await connection.execute(f"SET ROLE hookvault_{kind}")
         elif kind == "system":

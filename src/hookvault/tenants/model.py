@@ -4,12 +4,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
+from hookvault.admission.model import RateLimit
+
 TenantStatus = Literal["active", "suspended"]
 
 
 @dataclass(frozen=True, slots=True)
 class Tenant:
-    """One row of tenants. `version` counts its changes, for If-Match."""
+    """One row of tenants. `version` counts its changes, for If-Match. The limits hold over all its webhooks together."""
 
     id: str
     slug: str
@@ -18,3 +20,5 @@ class Tenant:
     version: int
     created_at: datetime
     updated_at: datetime
+    rate_limit: RateLimit | None = None
+    concurrency: int | None = None

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from hookvault.admission import store as admission
+from hookvault.admission.model import RateLimit, check_concurrency, check_rate_limit
 from hookvault.audit import store as audit
 from hookvault.audit.model import IN_PROCESS, Actor
 from hookvault.clock import now
@@ -13,6 +15,7 @@ from hookvault.db.pool import Database
 from hookvault.errors import InvalidError, PreconditionError
 from hookvault.ids import NAME_PATTERN, is_name
 from hookvault.paging import Page
+from hookvault.queue.end import end_waiting
 from hookvault.tenants import store
 from hookvault.tenants.model import Tenant
 from hookvault.vault.service import Vault
@@ -66,7 +69,7 @@ class TenantService:
         if_version: int | None = None,
         actor: Actor = IN_PROCESS,
     ) -> Tenant:
-        """Changes any of name, slug and status.
+        """Changes any of name, slug, status, rate_limit and concurrency. A suspended tenant's deliveries are held.
 
         Raises:
             NotFoundError: code `tenant_not_found`.
@@ -81,17 +84,25 @@ class TenantService:
                 raise PreconditionError(
                     f"The tenant was changed since version {if_version}; it is at {old.version} now."
                 )
-            tenant = replace(old, **changes, version=old.version + 1, updated_at=now())
+            limit = changes.get("rate_limit")
+            limits = {"rate_limit": RateLimit(**limit)} if limit else {}
+            tenant = replace(old, **{**changes, **limits}, version=old.version + 1, updated_at=now())
             await store.update(tx, tenant)
+            if tenant.status != old.status:
+                await admission.hold_tenant(tx, tenant_id, held=tenant.status == "suspended")
             await audit.record(tx, actor, "tenant.updated", ("tenant", tenant_id), detail={"changed": sorted(changes)})
         return tenant
 
     async def delete_tenant(self, tenant_id: str, *, actor: Actor = IN_PROCESS) -> None:
-        """Deletes a tenant with its secrets and data keys. Its calls and audit events stay readable. Idempotent."""
+        """Deletes a tenant with its secrets and data keys. Idempotent.
+
+        Its calls, deliveries and audit events stay readable; deliveries that were waiting end `failed`.
+        """
         async with self._database.system() as tx:
             if await store.delete(tx, tenant_id):
                 await self._vault.delete_keys(tx, tenant_id)
                 await audit.record(tx, actor, "tenant.deleted", ("tenant", tenant_id), tenant_id=tenant_id)
+        await end_waiting(self._database, tenant_id)
 
 
 def _derived(name: str) -> str:
@@ -100,7 +111,7 @@ def _derived(name: str) -> str:
 
 
 def _check_changes(changes: Mapping[str, Any]) -> None:
-    unknown = set(changes) - {"name", "slug", "status"}
+    unknown = set(changes) - {"name", "slug", "status", "rate_limit", "concurrency"}
     if unknown:
         raise InvalidError(f"A tenant has no field {min(unknown)} to change.")
     if "name" in changes:
@@ -109,6 +120,10 @@ def _check_changes(changes: Mapping[str, Any]) -> None:
         _check_name("slug", changes["slug"])
     if changes.get("status", "active") not in ("active", "suspended"):
         raise InvalidError("A tenant's status is active or suspended.")
+    if changes.get("rate_limit") is not None:
+        check_rate_limit("rateLimit", changes["rate_limit"])
+    if changes.get("concurrency") is not None:
+        check_concurrency("concurrency", changes["concurrency"])
 
 
 def _check_display_name(name: object) -> None:

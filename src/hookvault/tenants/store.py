@@ -4,7 +4,8 @@ from datetime import datetime
 
 import asyncpg
 
-from hookvault.db.pool import SystemTx, TenantTx, Tx
+from hookvault.admission.model import RateLimit
+from hookvault.db.pool import Row, SystemTx, TenantTx, Tx
 from hookvault.errors import ConflictError, NotFoundError
 from hookvault.paging import Page, cut, decode_cursor, encode_cursor
 from hookvault.tenants.model import Tenant
@@ -15,16 +16,20 @@ _INSERT = """
 INSERT INTO tenants (id, slug, name, status, version, created_at, updated_at) VALUES ($1, $2, $3, $4, $5, $6, $7)
 """
 
-_GET = "SELECT id, slug, name, status, version, created_at, updated_at FROM tenants WHERE id = $1"
+_COLUMNS = "id, slug, name, status, version, created_at, updated_at, rate_limit, concurrency"
+
+_GET = f"SELECT {_COLUMNS} FROM tenants WHERE id = $1"  # noqa: S608 - constants only
 
 _CREATED_AT = "SELECT created_at FROM tenants WHERE id = $1"
 
-_LIST = """
-SELECT id, slug, name, status, version, created_at, updated_at
-FROM tenants WHERE $1::text IS NULL OR id > $1 ORDER BY id LIMIT $2
-"""
+_LIST = f"""
+SELECT {_COLUMNS} FROM tenants WHERE $1::text IS NULL OR id > $1 ORDER BY id LIMIT $2
+"""  # noqa: S608 - constants only
 
-_UPDATE = "UPDATE tenants SET slug = $2, name = $3, status = $4, version = $5, updated_at = $6 WHERE id = $1"
+_UPDATE = """
+UPDATE tenants SET slug = $2, name = $3, status = $4, version = $5, updated_at = $6, rate_limit = $7, concurrency = $8
+WHERE id = $1
+"""
 
 _DELETE = "DELETE FROM tenants WHERE id = $1"
 
@@ -43,7 +48,7 @@ async def get(tx: Tx, tenant_id: str, *, lock: bool = False) -> Tenant:
     row = await tx.fetchrow(_GET + (" FOR UPDATE" if lock else ""), tenant_id)
     if row is None:
         raise NotFoundError(f"There is no tenant {tenant_id}.", code="tenant_not_found")
-    return Tenant(**row)
+    return _tenant(row)
 
 
 async def find_created_at(tx: TenantTx) -> datetime | None:
@@ -56,13 +61,16 @@ async def list_page(tx: SystemTx, *, limit: int, cursor: str | None) -> Page[Ten
     """A page of all tenants in the order of their ids. Raises InvalidError for a foreign cursor."""
     after = decode_cursor(_CURSOR, cursor, 1)[0] if cursor else None
     rows = await tx.fetch(_LIST, after, limit + 1)
-    return cut([Tenant(**row) for row in rows], limit, lambda tenant: encode_cursor(_CURSOR, tenant.id))
+    return cut([_tenant(row) for row in rows], limit, lambda tenant: encode_cursor(_CURSOR, tenant.id))
 
 
 async def update(tx: TenantTx, tenant: Tenant) -> None:
     """Stores a tenant's changed fields. Raises ConflictError, code `tenant_exists`, when the slug is taken."""
     try:
-        await tx.execute(_UPDATE, tenant.id, tenant.slug, tenant.name, tenant.status, tenant.version, tenant.updated_at)
+        limit = tenant.rate_limit
+        limits = (None if limit is None else limit._asdict(), tenant.concurrency)
+        values = (tenant.slug, tenant.name, tenant.status, tenant.version, tenant.updated_at, *limits)
+        await tx.execute(_UPDATE, tenant.id, *values)
     except asyncpg.UniqueViolationError as error:
         raise _taken(error, tenant) from None
 
@@ -70,6 +78,11 @@ async def update(tx: TenantTx, tenant: Tenant) -> None:
 async def delete(tx: SystemTx, tenant_id: str) -> bool:
     """Deletes a tenant with its integrations, webhooks and API keys; whether there was one."""
     return await tx.execute(_DELETE, tenant_id) > 0
+
+
+def _tenant(row: Row) -> Tenant:
+    limit = row["rate_limit"]
+    return Tenant(**{**row, "rate_limit": None if limit is None else RateLimit(**limit)})
 
 
 def _taken(error: asyncpg.UniqueViolationError, tenant: Tenant) -> ConflictError:

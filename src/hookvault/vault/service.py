@@ -1,10 +1,11 @@
 """Seals and opens tenants' secrets with their data keys. Nothing else unwraps a data key."""
 
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from hookvault.db.pool import Database, SystemTx, Tx
-from hookvault.errors import CipherError, WrongKeyError
+from hookvault.errors import CipherError, VaultError, WrongKeyError
 from hookvault.vault import store
 from hookvault.vault.cipher import FieldCipher, associated_data
 from hookvault.vault.keys import KeyRing, new_data_key
@@ -119,6 +120,19 @@ class Vault:
     async def at(self, tx: Tx, tenant_id: str, version: int) -> TenantCipher:
         """The cipher of the version that a row names. Raises as `active` does."""
         return self._unwrapped(tenant_id, await store.find_key(tx, tenant_id, version))
+
+    async def many_at(
+        self, tx: SystemTx, wanted: Sequence[tuple[str, int]]
+    ) -> dict[tuple[str, int], TenantCipher | VaultError]:
+        """The ciphers of many tenants and versions, in one query; an error stands where there is none."""
+        keys = await store.find_keys(tx, wanted)
+        found: dict[tuple[str, int], TenantCipher | VaultError] = {}
+        for place in wanted:
+            try:
+                found[place] = self._unwrapped(place[0], keys.get(place))
+            except VaultError as error:
+                found[place] = error
+        return found
 
     async def status(self) -> list[KeyStatus]:
         """Every master key known, with its uses."""

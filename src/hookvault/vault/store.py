@@ -1,5 +1,6 @@
 """All SQL on data_keys and key_history."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -14,6 +15,12 @@ _ACTIVE_KEY = "SELECT version, wrapped, key_fingerprint FROM data_keys WHERE ten
 
 _KEY_AT = """
 SELECT version, wrapped, key_fingerprint FROM data_keys WHERE tenant_id = $1 AND version = $2 AND state <> 'destroyed'
+"""
+
+_KEYS_AT = """
+SELECT k.tenant_id, k.version, k.wrapped, k.key_fingerprint
+FROM unnest($1::text[], $2::int[]) AS wanted (tenant_id, version)
+JOIN data_keys k ON k.tenant_id = wanted.tenant_id AND k.version = wanted.version AND k.state <> 'destroyed'
 """
 
 # A destroyed key's row keeps its version from being used again.
@@ -67,6 +74,15 @@ async def find_key(tx: Tx, tenant_id: str, version: int) -> WrappedKey | None:
     """A tenant's data key of one version, None when it is unknown or destroyed."""
     row = await tx.fetchrow(_KEY_AT, tenant_id, version)
     return None if row is None else WrappedKey(**row)
+
+
+async def find_keys(tx: SystemTx, wanted: Sequence[tuple[str, int]]) -> dict[tuple[str, int], WrappedKey]:
+    """Data keys of many tenants and versions at once; unknown and destroyed ones are missing."""
+    rows = await tx.fetch(_KEYS_AT, [pair[0] for pair in wanted], [pair[1] for pair in wanted])
+    return {
+        (row["tenant_id"], row["version"]): WrappedKey(row["version"], row["wrapped"], row["key_fingerprint"])
+        for row in rows
+    }
 
 
 async def last_version(tx: SystemTx, tenant_id: str) -> int:

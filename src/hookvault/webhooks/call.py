@@ -3,157 +3,144 @@
 import asyncio
 import random
 import time
-from dataclasses import dataclass
 from uuid import UUID
 
-from hookvault.errors import InvalidError
-from hookvault.ids import id_time, new_id
+from hookvault.admission.limits import Limits
+from hookvault.errors import TooManyRequestsError
+from hookvault.ids import new_id
 from hookvault.outbound.client import OutboundClient
-from hookvault.outbound.errors import OutboundError
-from hookvault.outbound.wire import Reply
-from hookvault.webhooks.echo import Redactor
+from hookvault.webhooks.attempt import Attempt, elapsed_ms, make_attempt, record_of
+from hookvault.webhooks.circuit import Circuits
 from hookvault.webhooks.endpoint import Endpoint
 from hookvault.webhooks.gate import Gate
-from hookvault.webhooks.headers import Headers, credentials, own_headers, recorded_headers, wire_headers
-from hookvault.webhooks.model import CallRecord, CallRequest, CallResult
-from hookvault.webhooks.outcome import Verdict, judge_error, judge_response, pause_before
-from hookvault.webhooks.payload import encode_payload, response_json, storable
+from hookvault.webhooks.model import MAX_BUDGET_MS, CallRequest, CallResult
+from hookvault.webhooks.outcome import pause_before
+from hookvault.webhooks.payload import encode_payload, storable
 from hookvault.webhooks.record import Recorder
 
-MAX_BUDGET_MS = 120_000
-MAX_RETRIES = 10
 _JITTER = 0.2
-
-
-@dataclass(slots=True)
-class _Attempt:
-    """One attempt under way or done."""
-
-    id: UUID
-    number: int
-    verdict: Verdict
-    status: int | None
-    body: bytes | None
-    altered: bool
-    elapsed_ms: int
-    retry_headers: dict[str, str]
 
 
 class Caller:
     """Makes calls. One per process: it owns the bound on calls in flight."""
 
-    def __init__(self, client: OutboundClient, recorder: Recorder, gate: Gate) -> None:
+    def __init__(
+        self, client: OutboundClient, recorder: Recorder, gate: Gate, limits: Limits, circuits: Circuits
+    ) -> None:
         self._client = client
         self._recorder = recorder
         self._gate = gate
+        self._limits = limits
+        self._circuits = circuits
         self._random = random.Random()  # noqa: S311 - spreads retries, guards nothing
 
-    async def call(self, endpoint: Endpoint, request: CallRequest, *, default_timeout_s: float) -> CallResult:
+    async def call(
+        self, endpoint: Endpoint, request: CallRequest, *, default_timeout_s: float, call_id: UUID | None = None
+    ) -> CallResult:
         """Calls a webhook until it succeeds, the verdict is final, or retries or budget are used up.
 
         The receiver's faults are results, not errors. Every attempt is committed before this returns.
 
+        Args:
+            endpoint: The webhook.
+            request: What to send.
+            default_timeout_s: The budget where neither the request nor the webhook's policy names one.
+            call_id: The first attempt's id and the message's; a new one when absent.
+
         Raises:
-            UnavailableError: `overloaded` before anything was sent, or `recording_unavailable` after.
+            TooManyRequestsError: `rate_limited` or `concurrency_limited`; nothing was sent.
+            UnavailableError: `circuit_open` or `overloaded` before anything was sent, or `recording_unavailable` after.
         """
-        budget_s = (
-            min(request.timeout_ms or endpoint.policy.timeout_ms or default_timeout_s * 1000, MAX_BUDGET_MS) / 1000
-        )
+        budget_s = budget_of(endpoint, request, default_timeout_s)
         deadline = time.monotonic() + budget_s
         await self._gate.enter(endpoint.tenant_id, budget_s)
         try:
-            attempts, commits = await self._attempts(endpoint, request, deadline)
+            if endpoint.circuit_open:
+                await self._circuits.enter(endpoint.tenant_id, endpoint.webhook_id)
+            await self._limits.enter(endpoint.bounds)
+            try:
+                attempts, commits = await self._attempts(endpoint, request, deadline, call_id or new_id())
+            finally:
+                self._limits.leave(endpoint.bounds)
         finally:
             self._gate.leave(endpoint.tenant_id)
         for commit in commits:
             await commit
+        verdict = attempts[-1].verdict
+        if endpoint.circuit_open and not verdict.broken:
+            await self._circuits.close(endpoint.tenant_id, endpoint.webhook_id)
+        elif any(attempt.verdict.broken for attempt in attempts):
+            self._circuits.note(endpoint.tenant_id, endpoint.webhook_id)
         return _result(attempts, time.monotonic() - (deadline - budget_s))
 
     async def _attempts(
-        self, endpoint: Endpoint, request: CallRequest, deadline: float
-    ) -> tuple[list[_Attempt], list["asyncio.Future[None]"]]:
+        self, endpoint: Endpoint, request: CallRequest, deadline: float, first: UUID
+    ) -> tuple[list[Attempt], list["asyncio.Future[None]"]]:
         retries = request.max_retries if request.max_retries is not None else endpoint.policy.max_retries or 0
         metadata = None if request.metadata is None else storable(encode_payload(request.metadata))[0]
         payload, altered = storable(request.payload)
-        attempts: list[_Attempt] = []
+        attempts: list[Attempt] = []
         commits: list[asyncio.Future[None]] = []
-        first = new_id()
         while True:
             number = len(attempts) + 1
-            call_id = first if number == 1 else new_id()
+            identity = (first, first if number == 1 else new_id())
             remaining = max(deadline - time.monotonic(), 0.001)
-            own = own_headers(endpoint, first, call_id)
-            headers = wire_headers(endpoint, own, request.payload)
-            attempt = await self._attempt(endpoint, (call_id, number), (headers, request.payload), remaining)
+            attempt = await make_attempt(self._client, endpoint, identity, request.payload, remaining)
             attempts.append(attempt)
-            record = CallRecord(
-                tenant_id=endpoint.tenant_id,
-                id=call_id,
-                webhook_id=endpoint.webhook_id,
-                timestamp=id_time(call_id),
-                request_payload=payload,
-                request_headers=recorded_headers(endpoint, own),
-                status_code=attempt.status,
-                response_body=attempt.body,
-                response_time=attempt.elapsed_ms,
-                success=attempt.verdict.success,
-                error_code=attempt.verdict.code,
-                error_message=attempt.verdict.message,
+            record = record_of(
+                endpoint,
+                attempt,
+                number=number,
+                payload=payload,
                 triggered_by=request.triggered_by,
                 metadata=metadata,
-                attempt=number,
+                altered=altered,
                 retry_of=None if number == 1 else first,
-                altered=altered or attempt.altered,
             )
             commits.append(self._recorder.put(record))
-            if not attempt.verdict.retry or number > retries:
-                return attempts, commits
-            pause = pause_before(number, attempt.retry_headers, 1 + self._random.uniform(-_JITTER, _JITTER))
-            if time.monotonic() + pause >= deadline:
+            if not (pause := self._pause(attempt, number, retries)) or time.monotonic() + pause >= deadline:
                 return attempts, commits
             await asyncio.sleep(pause)
+            if not await self._may_retry(endpoint):
+                return attempts, commits
 
-    async def _attempt(
-        self,
-        endpoint: Endpoint,
-        identity: tuple[UUID, int],
-        message: tuple[list[tuple[str, str]], bytes],
-        timeout_s: float,
-    ) -> _Attempt:
-        headers, body = message
-        began = time.monotonic()
+    def _pause(self, attempt: Attempt, number: int, retries: int) -> float | None:
+        verdict = attempt.verdict
+        if (
+            not verdict.retry
+            or number > retries
+            or (verdict.most_retries is not None and number > verdict.most_retries)
+        ):
+            return None
+        if verdict.pause_s is not None:
+            return verdict.pause_s
+        # Never nothing, or an answer that asks for no pause at all would end the retries.
+        return max(pause_before(number, attempt.retry_headers, 1 + self._random.uniform(-_JITTER, _JITTER)), 0.001)
+
+    async def _may_retry(self, endpoint: Endpoint) -> bool:
+        """Whether the rate limits leave room for a retry; the place in flight is kept from one attempt to the next."""
+        rates = [bound._replace(concurrency=None) for bound in endpoint.bounds if bound.rate is not None]
         try:
-            reply = await self._client.post(endpoint.target, body, headers, timeout_s=timeout_s)
-        except (OutboundError, InvalidError) as error:
-            verdict = judge_error(error.code, error.message, retry_on_timeout=endpoint.policy.retry_on_timeout)
-            return _Attempt(*identity, verdict, None, None, False, _ms(time.monotonic() - began), {})
-        return _judged(endpoint, identity, reply, headers)
+            await self._limits.enter(rates)
+        except TooManyRequestsError:
+            return False
+        return True
 
 
-def _judged(endpoint: Endpoint, identity: tuple[UUID, int], reply: Reply, headers: Headers) -> _Attempt:
-    clean = endpoint.redactor.clean(reply.body, truncated=reply.truncated)
-    if endpoint.auth_type == "jwt":  # what was signed for this call is a credential too, for as long as it is good
-        clean = Redactor([credentials(headers)]).clean(clean, truncated=reply.truncated)
-    body, altered = response_json(clean, truncated=reply.truncated)
-    verdict = judge_response(reply.status, clean)
-    retry_headers = dict(reply.headers) if verdict.retry else {}
-    elapsed = _ms(reply.elapsed_ms / 1000)
-    return _Attempt(*identity, verdict, reply.status, body, altered or clean != reply.body, elapsed, retry_headers)
+def budget_of(endpoint: Endpoint, request: CallRequest, default_timeout_s: float) -> float:
+    """Seconds that a call, or one attempt of a delivery, may take."""
+    return min(request.timeout_ms or endpoint.policy.timeout_ms or default_timeout_s * 1000, MAX_BUDGET_MS) / 1000
 
 
-def _result(attempts: list[_Attempt], elapsed_s: float) -> CallResult:
+def _result(attempts: list[Attempt], elapsed_s: float) -> CallResult:
     last = attempts[-1]
     return CallResult(
         call_id=attempts[0].id,
         success=last.verdict.success,
         status_code=last.status,
         response_body=last.body,
-        response_time=last.elapsed_ms if len(attempts) == 1 else _ms(elapsed_s),
+        response_time=last.elapsed_ms if len(attempts) == 1 else elapsed_ms(elapsed_s),
         attempts=len(attempts),
         error_code=last.verdict.code,
         error_message=last.verdict.message,
     )
-
-
-def _ms(seconds: float) -> int:
-    return max(0, round(seconds * 1000))

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from hookvault.clock import iso
@@ -57,10 +57,29 @@ def apply(webhook: StoredWebhook, fields: Mapping[str, Any], editing: Editing) -
     return replace(webhook, updated_at=editing.moment, updated_by=editing.author)
 
 
-def with_signing_secret(webhook: StoredWebhook, secret: Secret, editing: Editing) -> StoredWebhook:
-    """The webhook with a new signing secret."""
+def with_signing_secret(
+    webhook: StoredWebhook, secret: Secret, editing: Editing, *, overlap_s: float | None = None
+) -> StoredWebhook:
+    """The webhook with a new signing secret. With `overlap_s` it is a change, and the former one signs too for so long."""
     sealed = editing.cipher.seal(place(webhook.id, "signing_secret"), secret)
-    return replace(webhook, signing_secret=sealed, secret_hints=_hinted(webhook, "signing_secret", secret, editing))
+    hints = _hinted(webhook, "signing_secret", secret, editing)
+    if overlap_s is None:
+        return replace(webhook, signing_secret=sealed, secret_hints=hints)
+    previous, until = None, None
+    if overlap_s > 0 and webhook.signing_secret is not None:
+        former = editing.cipher.open(place(webhook.id, "signing_secret"), webhook.signing_secret)
+        previous = editing.cipher.seal(place(webhook.id, "previous_signing_secret"), former)
+        until = editing.moment + timedelta(seconds=overlap_s)
+    return replace(
+        webhook,
+        signing_secret=sealed,
+        secret_hints=hints,
+        previous_signing_secret=previous,
+        previous_signing_until=until,
+        config_version=webhook.config_version + 1,
+        updated_at=editing.moment,
+        updated_by=editing.author,
+    )
 
 
 def view(webhook: StoredWebhook, counters: Counters, *, signing_secret: Secret | None = None) -> Webhook:

@@ -7,13 +7,14 @@ from typing import Any
 import jwt
 import msgspec
 
+from hookvault.admission.model import MAX_CONCURRENCY, check_rate_limit, is_whole
 from hookvault.errors import InvalidError
 from hookvault.ids import NAME_PATTERN, is_name
 from hookvault.integrations.change import check_secret
 from hookvault.outbound.errors import InvalidURLError
 from hookvault.outbound.guard import AddressPolicy, parse_target
-from hookvault.webhooks.call import MAX_BUDGET_MS, MAX_RETRIES
 from hookvault.webhooks.headers import HEADER_NAME, OWN_PREFIX, RESERVED
+from hookvault.webhooks.model import MAX_BUDGET_MS, MAX_RETRIES
 from hookvault.webhooks.seal import POLICY_FIELDS
 
 EDITABLE = frozenset(
@@ -29,6 +30,7 @@ EDITABLE = frozenset(
         "policy",
     }
 )
+_DAY_S = 86_400
 _AUTH_TYPES = ("none", "bearer", "header", "basic", "jwt")
 _CONFIG_FIELDS: Mapping[str, frozenset[str]] = {
     "none": frozenset(),
@@ -146,12 +148,20 @@ def check_policy(policy: Mapping[str, Any]) -> dict[str, Any]:
     if unknown:
         raise fault("policy", f"has no field {unknown[0][:64]!r}")
     kept = {name: value for name, value in policy.items() if value is not None}
-    for name, highest, lowest in (("timeoutMs", MAX_BUDGET_MS, 1), ("maxRetries", MAX_RETRIES, 0)):
-        value = kept.get(name, lowest)
-        if isinstance(value, bool) or not isinstance(value, int) or not lowest <= value <= highest:
+    whole = (("timeoutMs", MAX_BUDGET_MS, 1), ("maxRetries", MAX_RETRIES, 0), ("concurrency", MAX_CONCURRENCY, 1))
+    for name, highest, lowest in whole:
+        if not is_whole(kept.get(name, lowest), lowest, highest):
             raise fault(f"policy.{name}", f"must be a whole number from {lowest} to {highest}")
-    if not isinstance(kept.get("retryOnTimeout", True), bool):
-        raise fault("policy.retryOnTimeout", "must be true or false")
+    for name in ("retryOnTimeout", "retryOnWorkflowError"):
+        if not isinstance(kept.get(name, True), bool):
+            raise fault(f"policy.{name}", "must be true or false")
+    schedule = kept.get("schedule", [1])
+    if not isinstance(schedule, list) or not 1 <= len(schedule) <= MAX_RETRIES:
+        raise fault("policy.schedule", f"must be a list of 1 to {MAX_RETRIES} pauses in seconds")
+    if not all(is_whole(pause, 1, _DAY_S) for pause in schedule):
+        raise fault("policy.schedule", f"must hold whole seconds from 1 to {_DAY_S}")
+    if "rateLimit" in kept:
+        check_rate_limit("policy.rateLimit", kept["rateLimit"])
     return kept
 
 

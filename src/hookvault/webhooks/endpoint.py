@@ -2,12 +2,17 @@
 
 import asyncio
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
 from functools import cached_property
 from uuid import UUID
 
+from hookvault.admission.model import WHOLE_TENANT, Bound
+from hookvault.clock import now
 from hookvault.db.pool import Database
-from hookvault.errors import ConflictError, NotFoundError
+from hookvault.errors import ConflictError, NotFoundError, VaultError
+from hookvault.log import get_logger
 from hookvault.outbound.guard import AddressPolicy, Target, parse_target
 from hookvault.vault.secret import HIDDEN, Secret
 from hookvault.vault.service import TenantCipher, Vault
@@ -16,13 +21,19 @@ from hookvault.webhooks.echo import Redactor
 from hookvault.webhooks.model import AuthType, Policy, StoredWebhook
 from hookvault.webhooks.seal import place, policy_of
 
-_FRESH_S = 1.0  # an admin's change reaches every process within this time, and its own process at once
+_FRESH_S = 1.0  # an admin's change is told to every process at once; one that was not told knows within this time
 _CACHED = 20_000
+
+_log = get_logger()
 
 
 @dataclass(frozen=True)
 class Endpoint:
-    """What one call needs of a webhook. What is worked out from its fields is worked out once, not for every call."""
+    """What one call needs of a webhook. What is worked out from its fields is worked out once, not for every call.
+
+    `previous_secret` signs too until `previous_until`. `bounds` are the limits in force; `circuit_open` asks for a probe first;
+    `refusal` is the code and message of why it may not be called now.
+    """
 
     tenant_id: str
     webhook_id: UUID
@@ -35,11 +46,30 @@ class Endpoint:
     signing_secret: Secret | None
     policy: Policy
     addresses: AddressPolicy
+    previous_secret: Secret | None = None
+    previous_until: datetime | None = None
+    bounds: tuple[Bound, ...] = ()
+    circuit_open: bool = False
+    refusal: tuple[str, str] | None = None
+
+    @property
+    def signing_secrets(self) -> Sequence[Secret]:
+        """What a call is signed with: the secret, and beside it the former one while both hold. The newest first."""
+        if self.signing_secret is None:
+            return ()
+        if self.previous_secret is None or self.previous_until is None or self.previous_until <= now():
+            return (self.signing_secret,)
+        return (self.signing_secret, self.previous_secret)
 
     @cached_property
     def redactor(self) -> Redactor:
         """Takes every secret that goes along or signs out of what a receiver answers; none may come back in a record."""
-        held = (self.auth_token, self.signing_secret, *(value for _, value in self.static_headers))
+        held = (
+            self.auth_token,
+            self.signing_secret,
+            self.previous_secret,
+            *(value for _, value in self.static_headers),
+        )
         return Redactor(secret for secret in held if secret is not None)
 
     @cached_property
@@ -62,6 +92,7 @@ class Endpoints:
         self._addresses = addresses
         self._known: dict[tuple[str, str], tuple[float, Endpoint]] = {}
         self._loading: dict[tuple[str, str], asyncio.Task[Endpoint]] = {}
+        self._versions: dict[UUID, tuple[str, Endpoint]] = {}
 
     async def find(self, tenant_id: str, workflow_name: str) -> Endpoint:
         """The webhook of a workflow, ready to be called.
@@ -72,7 +103,17 @@ class Endpoints:
             CipherError: its secrets do not open.
             UnavailableError: code `database_unavailable`.
         """
-        key = (tenant_id, workflow_name)
+        endpoint = await self._find((tenant_id, workflow_name))
+        if endpoint.refusal is not None:
+            code, message = endpoint.refusal
+            raise ConflictError(message, code=code)
+        return endpoint
+
+    async def find_id(self, tenant_id: str, workflow_name: str) -> UUID:
+        """The id of a webhook that deliveries are accepted for, switched on or not. Raises as `find`, but ConflictError."""
+        return (await self._find((tenant_id, workflow_name))).webhook_id
+
+    async def _find(self, key: tuple[str, str]) -> Endpoint:
         known = self._known.get(key)
         if known is not None and time.monotonic() - known[0] < _FRESH_S:
             return known[1]
@@ -83,12 +124,40 @@ class Endpoints:
             task.add_done_callback(lambda done: self._forget_load(key, done))
         return await asyncio.shield(task)
 
+    async def find_many(self, wanted: Mapping[UUID, tuple[str, str]]) -> dict[UUID, Endpoint]:
+        """Webhooks by id, for workers: kept for as long as their version is the one asked for.
+
+        Args:
+            wanted: The tenant and the present version of each webhook.
+
+        Raises:
+            UnavailableError: code `database_unavailable`. A webhook that can't be used is left out and logged.
+        """
+        known = self._versions
+        missing = [key for key, (_, version) in wanted.items() if key not in known or known[key][0] != version]
+        if missing:
+            if len(known) + len(missing) > _CACHED:
+                known.clear()
+                missing = list(wanted)
+            for endpoint in await self._load_many(missing, [wanted[key][0] for key in missing]):
+                known[endpoint.webhook_id] = (wanted[endpoint.webhook_id][1], endpoint)
+        return {key: known[key][1] for key, (_, version) in wanted.items() if key in known and known[key][0] == version}
+
+    def open(self, webhook: StoredWebhook, cipher: TenantCipher) -> Endpoint:
+        """A webhook that need not be stored, ready to be called. Raises CipherError."""
+        return _opened(webhook, cipher, self._addresses)
+
     def forget(self, tenant_id: str) -> None:
         """Drops what is known of a tenant's webhooks, after an admin changed something."""
         for key in [key for key in self._known if key[0] == tenant_id]:
             del self._known[key]
         for key in [key for key in self._loading if key[0] == tenant_id]:
             del self._loading[key]
+
+    def forget_all(self) -> None:
+        """Drops all that is known by name. What is known by id is compared by version each time."""
+        self._known.clear()
+        self._loading.clear()
 
     def _forget_load(self, key: tuple[str, str], done: "asyncio.Task[Endpoint]") -> None:
         if self._loading.get(key) is done:
@@ -106,20 +175,55 @@ class Endpoints:
             webhook = found.webhook
             if webhook is None:
                 raise store.not_found(workflow_name)
-            if found.tenant_status != "active":
-                raise ConflictError(f"The tenant {tenant_id} is suspended.", code="tenant_suspended")
-            if not webhook.is_active:
-                raise ConflictError(f"The webhook {workflow_name} is switched off.", code="webhook_inactive")
+            refusal = _refusal(webhook, found.tenant_status)
             cipher = await self._vault.at(tx, tenant_id, webhook.key_version)
-        endpoint = _opened(webhook, cipher, self._addresses)
+        limits = _bounds(webhook, found.limits)
+        opened = _opened(webhook, cipher, self._addresses, limits)
+        endpoint = replace(opened, circuit_open=found.circuit_open, refusal=refusal)
         if self._loading.get(key) is asyncio.current_task():
             if len(self._known) > _CACHED:
                 self._known.clear()
             self._known[key] = (began, endpoint)
         return endpoint
 
+    async def _load_many(self, keys: Sequence[UUID], tenant_ids: Sequence[str]) -> list[Endpoint]:
+        async with self._database.system() as tx:
+            rows = await store.list_targets(tx, tenant_ids, keys)
+            places = {(webhook.tenant_id, webhook.key_version) for webhook, _ in rows}
+            ciphers = await self._vault.many_at(tx, sorted(places))
+        made = []
+        for webhook, limits in rows:
+            cipher = ciphers[webhook.tenant_id, webhook.key_version]
+            try:
+                if isinstance(cipher, VaultError):
+                    raise cipher
+                made.append(_opened(webhook, cipher, self._addresses, _bounds(webhook, limits)))
+            except VaultError as error:
+                _log.error("webhook_unusable", tenant=webhook.tenant_id, webhook=str(webhook.id), error=error.message)
+        return made
 
-def _opened(webhook: StoredWebhook, cipher: TenantCipher, addresses: AddressPolicy) -> Endpoint:
+
+def _refusal(webhook: StoredWebhook, tenant_status: str) -> tuple[str, str] | None:
+    if tenant_status != "active":
+        return "tenant_suspended", f"The tenant {webhook.tenant_id} is suspended."
+    if not webhook.is_active:
+        return "webhook_inactive", f"The webhook {webhook.workflow_name} is switched off."
+    return None
+
+
+def _bounds(webhook: StoredWebhook, limits: store.Limits) -> tuple[Bound, ...]:
+    policy = policy_of(webhook.policy)
+    own = Bound(webhook.tenant_id, webhook.id, policy.rate_limit, policy.concurrency)
+    whole = Bound(webhook.tenant_id, WHOLE_TENANT, limits.rate, limits.concurrency)
+    return tuple(bound for bound in (own, whole) if bound.rate is not None or bound.concurrency is not None)
+
+
+def _opened(
+    webhook: StoredWebhook,
+    cipher: TenantCipher,
+    addresses: AddressPolicy,
+    bounds: tuple[Bound, ...] = (),
+) -> Endpoint:
     def opened(field: str, sealed: str | None) -> Secret | None:
         return None if sealed is None else cipher.open(place(webhook.id, field), sealed)
 
@@ -136,4 +240,7 @@ def _opened(webhook: StoredWebhook, cipher: TenantCipher, addresses: AddressPoli
         signing_secret=opened("signing_secret", webhook.signing_secret),
         policy=policy_of(webhook.policy),
         addresses=addresses,
+        previous_secret=opened("previous_signing_secret", webhook.previous_signing_secret),
+        previous_until=webhook.previous_signing_until,
+        bounds=bounds,
     )

@@ -68,9 +68,10 @@ def own_headers(endpoint: Endpoint, message_id: UUID, call_id: UUID) -> dict[str
 def wire_headers(endpoint: Endpoint, own: Mapping[str, str], body: bytes) -> Headers:
     """All headers of one attempt: its own, the signature over exactly these bytes, the tenant's static ones and its auth."""
     headers = list(own.items())
-    if endpoint.signing_secret is not None:
-        key = signing_key(endpoint.signing_secret)
-        headers.append(("webhook-signature", sign(key, own["webhook-id"], own["webhook-timestamp"], body)))
+    secrets = endpoint.signing_secrets
+    if secrets:
+        message = own["webhook-id"], own["webhook-timestamp"], body
+        headers.append(("webhook-signature", " ".join([sign(signing_key(secret), *message) for secret in secrets])))
     headers.extend([(name, value.open()) for name, value in endpoint.static_headers])
     if endpoint.auth_token is not None:
         headers.extend(_AUTH[endpoint.auth_type](endpoint.auth_config, endpoint.auth_token))

@@ -7,7 +7,11 @@ from datetime import datetime
 from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
+from hookvault.admission.model import RateLimit
 from hookvault.vault.secret import Secret
+
+MAX_BUDGET_MS = 120_000
+MAX_RETRIES = 10  # of a call and of a delivery: the hard cap, whatever a policy or a caller says
 
 AuthType = Literal["none", "bearer", "header", "basic", "jwt"]
 
@@ -28,6 +32,10 @@ class Policy:
     timeout_ms: int | None = None
     max_retries: int | None = None
     retry_on_timeout: bool = True
+    retry_on_workflow_error: bool = True
+    schedule: tuple[int, ...] | None = None
+    rate_limit: RateLimit | None = None
+    concurrency: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +66,7 @@ class Webhook:
     created_by: str
     updated_at: datetime
     updated_by: str
+    previous_signing_until: datetime | None = None
     new_signing_secret: Secret | None = None
 
 
@@ -84,6 +93,8 @@ class StoredWebhook:
     created_by: str
     updated_at: datetime
     updated_by: str
+    previous_signing_secret: str | None = None
+    previous_signing_until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,13 +136,20 @@ class CallRecord(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class CallRequest:
-    """What a caller wants called. `payload` is the JSON text that is sent, byte for byte; `timeout_ms` the whole budget."""
+    """What a caller wants called. `payload` is the JSON text that is sent, byte for byte.
+
+    `timeout_ms` is the whole budget of a call, and of each attempt of a delivery. `ordering_key` and `deliver_before` are for
+    deliveries only.
+    """
 
     payload: bytes
     triggered_by: str | None = None
     metadata: Mapping[str, Any] | None = None
     timeout_ms: int | None = None
     max_retries: int | None = None
+    idempotency_key: str | None = None
+    ordering_key: str | None = None
+    deliver_before: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +164,7 @@ class CallResult:
     attempts: int
     error_code: str | None = None
     error_message: str | None = None
+    replayed: bool = False
 
     @property
     def response(self) -> Any:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
+from hookvault.admission.model import RateLimit
 from hookvault.vault.service import Place, TenantCipher
 from hookvault.webhooks.model import Policy, StoredWebhook
 
@@ -11,6 +12,10 @@ POLICY_FIELDS: Mapping[str, str] = {
     "timeoutMs": "timeout_ms",
     "maxRetries": "max_retries",
     "retryOnTimeout": "retry_on_timeout",
+    "retryOnWorkflowError": "retry_on_workflow_error",
+    "schedule": "schedule",
+    "rateLimit": "rate_limit",
+    "concurrency": "concurrency",
 }
 
 
@@ -21,7 +26,12 @@ def place(webhook_id: UUID, field: str) -> Place:
 
 def policy_of(stored: Mapping[str, Any]) -> Policy:
     """The policy of a webhook from its stored JSON (camelCase)."""
-    return Policy(**{POLICY_FIELDS[name]: value for name, value in stored.items() if name in POLICY_FIELDS})
+    fields = {POLICY_FIELDS[name]: value for name, value in stored.items() if name in POLICY_FIELDS}
+    if "schedule" in fields:
+        fields["schedule"] = tuple(fields["schedule"])
+    if "rate_limit" in fields:
+        fields["rate_limit"] = RateLimit(**fields["rate_limit"])
+    return Policy(**fields)
 
 
 def resealed(webhook: StoredWebhook, old: TenantCipher, new: TenantCipher) -> dict[str, Any]:
@@ -37,6 +47,7 @@ def resealed(webhook: StoredWebhook, old: TenantCipher, new: TenantCipher) -> di
     return {
         "auth_token": moved("auth_token", webhook.auth_token),
         "signing_secret": moved("signing_secret", webhook.signing_secret),
+        "previous_signing_secret": moved("previous_signing_secret", webhook.previous_signing_secret),
         "static_headers": headers,
         "key_version": new.version,
     }

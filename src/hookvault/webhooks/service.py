@@ -5,43 +5,60 @@ from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
+from hookvault.admission import store as admission
 from hookvault.audit import store as audit
-from hookvault.audit.model import IN_PROCESS, Actor
+from hookvault.audit.model import IN_PROCESS, SYSTEM, Actor
 from hookvault.clock import now
 from hookvault.db.pool import Database, TenantTx
-from hookvault.errors import InvalidError, PreconditionError, TooLargeError
+from hookvault.errors import InvalidError, PreconditionError
 from hookvault.ids import new_id
 from hookvault.integrations import store as integrations
 from hookvault.outbound.guard import AddressPolicy
 from hookvault.paging import Page, cut, decode_cursor, encode_cursor
+from hookvault.queue.end import end_waiting
 from hookvault.settings import Settings
 from hookvault.tenants import store as tenants
 from hookvault.vault.service import Vault
 from hookvault.webhooks import store
-from hookvault.webhooks.call import MAX_BUDGET_MS, MAX_RETRIES, Caller
+from hookvault.webhooks.call import Caller, budget_of
 from hookvault.webhooks.change import Editing, apply, view, with_signing_secret
+from hookvault.webhooks.delivery import DeliveryService, check_request
 from hookvault.webhooks.edit import check_fields, check_url, fault, kebab_case
 from hookvault.webhooks.endpoint import Endpoints
 from hookvault.webhooks.model import CallRequest, CallResult, Counters, StoredWebhook, Webhook
-from hookvault.webhooks.payload import check_depth, encode_payload
+from hookvault.webhooks.once import OnceCaller
+from hookvault.webhooks.payload import encode_payload
 from hookvault.webhooks.seal import resealed
 from hookvault.webhooks.signing import new_signing_secret
 
 _CURSOR = "webhooks"
+_SWITCHED_OFF = "webhook_inactive"
+MAX_OVERLAP_HOURS = 168
+HTTP_GONE = 410
 
 
 class WebhookService:
     """The questions and commands on a tenant's webhooks, asked alike by the API and Python."""
 
     def __init__(
-        self, database: Database, vault: Vault, caller: Caller, policy: AddressPolicy, settings: Settings
+        self,
+        database: Database,
+        vault: Vault,
+        caller: Caller,
+        endpoints: Endpoints,
+        settings: Settings,
+        *,
+        policy: AddressPolicy,
+        deliveries: DeliveryService,
     ) -> None:
         self._database = database
         self._vault = vault
         self._caller = caller
-        self._policy = policy
+        self._endpoints = endpoints
         self._settings = settings
-        self._endpoints = Endpoints(database, vault, policy)
+        self._policy = policy
+        self._deliveries = deliveries
+        self._once = OnceCaller(database)
 
     async def create_n8n_webhook(
         self, tenant_id: str, workflow_name: str, *, actor: Actor = IN_PROCESS, **fields: Any
@@ -69,6 +86,8 @@ class WebhookService:
             webhook = apply(_blank(tenant_id, workflow_name, url, editing), {**fields, "webhook_url": url}, editing)
             webhook = with_signing_secret(webhook, secret, editing)
             await store.insert(tx, webhook)
+            if not webhook.is_active:
+                await admission.hold(tx, tenant_id, webhook.id, _SWITCHED_OFF)
             detail = {"workflowName": workflow_name}
             await audit.record(tx, actor, "webhook.created", ("webhook", str(webhook.id)), detail=detail)
         self._endpoints.forget(tenant_id)
@@ -130,6 +149,7 @@ class WebhookService:
         check_fields(changes)
         async with self._database.tenant(tenant_id) as tx:
             webhook, editing = await self._locked(tx, webhook_id, actor, if_version)
+            was_active = webhook.is_active
             fields = dict(changes)
             if "webhook_url" in fields:
                 name = fields.get("workflow_name") or webhook.workflow_name
@@ -137,27 +157,35 @@ class WebhookService:
             webhook = apply(webhook, fields, editing)
             webhook = replace(webhook, config_version=webhook.config_version + 1)
             await store.update(tx, webhook)
+            if webhook.is_active != was_active:
+                await admission.set_hold(tx, tenant_id, webhook_id, _SWITCHED_OFF, held=not webhook.is_active)
             detail = {"changed": sorted(changes)}
             await audit.record(tx, actor, "webhook.updated", ("webhook", str(webhook_id)), detail=detail)
             _, counters = await store.get(tx, webhook_id)
         self._endpoints.forget(tenant_id)
         return view(webhook, counters)
 
-    async def rotate_signing_secret(self, tenant_id: str, webhook_id: UUID, *, actor: Actor = IN_PROCESS) -> Webhook:
-        """Replaces a webhook's signing secret; only this answer holds the new one. Raises NotFoundError."""
+    async def rotate_signing_secret(
+        self, tenant_id: str, webhook_id: UUID, *, overlap_hours: float = 24.0, actor: Actor = IN_PROCESS
+    ) -> Webhook:
+        """Replaces a webhook's signing secret; only this answer holds the new one.
+
+        For `overlap_hours` (0 to 168) calls carry two signatures, the new secret's and the former one's, so that the receiver
+        can be changed in that time.
+
+        Raises:
+            NotFoundError: code `webhook_not_found`.
+            InvalidError: an overlap out of bounds.
+        """
+        if not 0 <= overlap_hours <= MAX_OVERLAP_HOURS:
+            raise fault("overlapHours", f"must be from 0 to {MAX_OVERLAP_HOURS}")
         secret = new_signing_secret()
         async with self._database.tenant(tenant_id) as tx:
             webhook, editing = await self._locked(tx, webhook_id, actor, None)
-            webhook = with_signing_secret(webhook, secret, editing)
-            webhook = replace(
-                webhook,
-                config_version=webhook.config_version + 1,
-                updated_at=editing.moment,
-                updated_by=editing.author,
-            )
+            webhook = with_signing_secret(webhook, secret, editing, overlap_s=overlap_hours * 3600)
             await store.update(tx, webhook)
-            target = ("webhook", str(webhook_id))
-            await audit.record(tx, actor, "webhook.signing_secret_rotated", target)
+            target, detail = ("webhook", str(webhook_id)), {"overlapHours": overlap_hours}
+            await audit.record(tx, actor, "webhook.signing_secret_rotated", target, detail=detail)
             _, counters = await store.get(tx, webhook_id)
         self._endpoints.forget(tenant_id)
         return view(webhook, counters, signing_secret=secret)
@@ -169,10 +197,24 @@ class WebhookService:
             await store.increment(tx, webhook_id, success=success, moment=now())
 
     async def delete_n8n_webhook(self, tenant_id: str, webhook_id: UUID, *, actor: Actor = IN_PROCESS) -> None:
-        """Deletes a webhook and its secrets; its calls stay readable, its workflow name is free at once. Idempotent."""
+        """Deletes a webhook and its secrets; its calls stay readable, its workflow name is free at once. Idempotent.
+
+        Deliveries that were waiting for it end `failed`, code `webhook_deleted`.
+        """
         async with self._database.tenant(tenant_id) as tx:
-            if await store.delete(tx, webhook_id, moment=now(), author=actor.label):
+            if deleted := await store.delete(tx, webhook_id, moment=now(), author=actor.label):
                 await audit.record(tx, actor, "webhook.deleted", ("webhook", str(webhook_id)))
+        self._endpoints.forget(tenant_id)
+        if deleted:
+            await end_waiting(self._database, tenant_id, webhook_id)
+
+    async def switch_off(self, tenant_id: str, webhook_id: UUID, *, reason: str) -> None:
+        """Switches a webhook off because its receiver answered that it is gone; what waits for it is held."""
+        async with self._database.tenant(tenant_id) as tx:
+            if await store.switch_off(tx, webhook_id, moment=now(), author=SYSTEM.label):
+                await admission.hold(tx, tenant_id, webhook_id, _SWITCHED_OFF)
+                detail = {"reason": reason}
+                await audit.record(tx, SYSTEM, "webhook.switched_off", ("webhook", str(webhook_id)), detail=detail)
         self._endpoints.forget(tenant_id)
 
     async def call_webhook(
@@ -213,20 +255,72 @@ class WebhookService:
         return await self.call(tenant_id, workflow_name, request)
 
     async def call(self, tenant_id: str, workflow_name: str, request: CallRequest) -> CallResult:
-        """Calls a webhook with a payload that is JSON text already. Raises as `call_webhook`."""
-        if len(request.payload) > self._settings.webhook_max_payload_bytes:
-            raise TooLargeError(f"The payload has more than {self._settings.webhook_max_payload_bytes} bytes.")
-        check_depth(request.payload)
-        if request.timeout_ms is not None and not 1 <= request.timeout_ms <= MAX_BUDGET_MS:
-            raise fault("timeoutMs", f"must be from 1 to {MAX_BUDGET_MS}")
-        if request.max_retries is not None and not 0 <= request.max_retries <= MAX_RETRIES:
-            raise fault("maxRetries", f"must be from 0 to {MAX_RETRIES}")
+        """Calls a webhook with a payload that is JSON text already. With an idempotency key it is called once.
+
+        Raises: as `call_webhook`; ConflictError `idempotency_conflict` or `idempotency_in_progress`.
+        """
+        check_request(request, self._settings.webhook_max_payload_bytes)
+        if request.idempotency_key is None:
+            return await self._called(tenant_id, workflow_name, request)
         endpoint = await self._endpoints.find(tenant_id, workflow_name)
-        return await self._caller.call(endpoint, request, default_timeout_s=self._settings.webhook_timeout_s)
+        budget_s = budget_of(endpoint, request, self._settings.webhook_timeout_s)
+        return await self._once.call(
+            tenant_id,
+            workflow_name,
+            request,
+            budget_s,
+            lambda call_id: self._called(tenant_id, workflow_name, request, call_id),
+        )
+
+    async def enqueue(
+        self,
+        tenant_id: str,
+        workflow_name: str,
+        payload: Any,
+        *,
+        connection: Any = None,
+        **options: Any,
+    ) -> UUID:
+        """Accepts a delivery: it is sent in the background, with retries, until it is delivered or given up. Its id.
+
+        Args:
+            tenant_id: Whose webhook.
+            workflow_name: Which.
+            payload: Any JSON value.
+            connection: An asyncpg connection to this database with a transaction open (outbox): the delivery is sent if and
+                only if that commits. Without it the delivery is committed when this returns.
+            options: Any of triggered_by, metadata, timeout_ms (of each attempt), max_retries, ordering_key, deliver_before,
+                idempotency_key (not with `connection`).
+
+        Raises:
+            NotFoundError: `tenant_not_found` or `webhook_not_found`.
+            InvalidError: `invalid_payload`, a bad option, `deliver_before_passed`.
+            TooLargeError: `payload_too_large` or `too_deep`.
+            ConflictError: `idempotency_conflict`.
+            UnavailableError: `enqueue_unavailable`; nothing was accepted.
+        """
+        request = CallRequest(encode_payload(payload), **options)
+        if connection is not None:
+            return await self._deliveries.enqueue_in(connection, tenant_id, workflow_name, request)
+        return (await self._deliveries.enqueue(tenant_id, workflow_name, request)).delivery_id
 
     def forget(self, tenant_id: str) -> None:
         """Drops what is cached of a tenant, after a change made elsewhere in this process (suspension, deletion)."""
         self._endpoints.forget(tenant_id)
+
+    def forget_all(self) -> None:
+        """Drops all that is cached, when what was changed elsewhere can't be known."""
+        self._endpoints.forget_all()
+
+    async def _called(
+        self, tenant_id: str, workflow_name: str, request: CallRequest, call_id: UUID | None = None
+    ) -> CallResult:
+        endpoint = await self._endpoints.find(tenant_id, workflow_name)
+        timeout_s = self._settings.webhook_timeout_s
+        result = await self._caller.call(endpoint, request, default_timeout_s=timeout_s, call_id=call_id)
+        if result.status_code == HTTP_GONE:
+            await self.switch_off(tenant_id, endpoint.webhook_id, reason="http_410")
+        return result
 
     async def _all(self, tenant_id: str, *, active_only: bool) -> Sequence[Webhook]:
         async with self._database.tenant(tenant_id) as tx:

@@ -3,18 +3,20 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import asyncpg
 
+from hookvault.admission.model import RateLimit
 from hookvault.db.pool import Row, SystemTx, TenantTx, Tx
 from hookvault.errors import ConflictError, NotFoundError
 from hookvault.webhooks.model import CallRecord, Counters, StoredWebhook
+from hookvault.webhooks.outcome import UNREACHED
 
 _COLUMNS = """w.id, w.tenant_id, w.workflow_name, w.webhook_url, w.description, w.is_active, w.auth_type, w.auth_config,
     w.auth_token, w.static_headers, w.signing_secret, w.policy, w.secret_hints, w.key_version, w.config_version,
-    w.created_at, w.created_by, w.updated_at, w.updated_by"""
+    w.created_at, w.created_by, w.updated_at, w.updated_by, w.previous_signing_secret, w.previous_signing_until"""
 _COUNTED = f"""SELECT {_COLUMNS}, c.total_calls, c.successful_calls, c.failed_calls, c.last_called_at
 FROM n8n_webhooks w LEFT JOIN n8n_webhook_counters c ON c.tenant_id = w.tenant_id AND c.webhook_id = w.id
 WHERE w.tenant_id = $1 AND w.deleted_at IS NULL"""  # noqa: S608 - constants only
@@ -31,14 +33,16 @@ _INSERT_COUNTERS = "INSERT INTO n8n_webhook_counters (tenant_id, webhook_id) VAL
 _UPDATE = """
 UPDATE n8n_webhooks SET workflow_name = $3, webhook_url = $4, description = $5, is_active = $6, auth_type = $7,
     auth_config = $8, auth_token = $9, static_headers = $10, signing_secret = $11, policy = $12, secret_hints = $13,
-    key_version = $14, config_version = $15, updated_at = $16, updated_by = $17
+    key_version = $14, config_version = $15, updated_at = $16, updated_by = $17, previous_signing_secret = $18,
+    previous_signing_until = $19
 WHERE tenant_id = $1 AND id = $2 AND deleted_at IS NULL
 """
 
 # The row stays, so that its calls keep their webhook's name; its secrets do not, and the workflow name is free at once.
 _DELETE = """
 UPDATE n8n_webhooks SET deleted_at = $3, updated_at = $3, updated_by = $4, is_active = false, auth_token = NULL,
-    static_headers = '{}', signing_secret = NULL, secret_hints = '{}', config_version = config_version + 1
+    static_headers = '{}', signing_secret = NULL, previous_signing_secret = NULL, previous_signing_until = NULL,
+    secret_hints = '{}', config_version = config_version + 1
 WHERE tenant_id = $1 AND id = $2 AND deleted_at IS NULL
 """
 
@@ -48,10 +52,38 @@ _LOCK = (
 
 # What a call needs, in one round trip: the webhook and whether its tenant is active.
 _TARGET = f"""
-SELECT t.status AS tenant_status, {_COLUMNS}
+SELECT t.status AS tenant_status, t.rate_limit, t.concurrency, EXISTS (SELECT FROM delivery_holds h WHERE h.tenant_id = t.id
+    AND h.webhook_id = w.id AND h.reason = 'circuit_open' AND h.until IS NULL) AS circuit_open, {_COLUMNS}
 FROM tenants t LEFT JOIN n8n_webhooks w ON w.tenant_id = t.id AND w.workflow_name = $2 AND w.deleted_at IS NULL
 WHERE t.id = $1
 """  # noqa: S608 - constants only
+
+_TARGETS = f"""
+SELECT t.rate_limit, t.concurrency, {_COLUMNS}
+FROM unnest($1::text[], $2::uuid[]) AS wanted (tenant_id, webhook_id)
+JOIN n8n_webhooks w ON w.tenant_id = wanted.tenant_id AND w.id = wanted.webhook_id AND w.deleted_at IS NULL
+JOIN tenants t ON t.id = w.tenant_id
+"""  # noqa: S608 - constants only
+
+# The latest calls that ended within the window, and how many of them broke: the receiver was not reached, timed out or 5xx.
+_BROKEN = """
+SELECT count(*) AS calls, count(*) FILTER (WHERE status_code >= 500 OR error_code = ANY($4)) AS broken FROM (
+    SELECT status_code, error_code FROM webhook_analytics
+    WHERE tenant_id = $1 AND webhook_id = $2 AND "timestamp" > $3::timestamptz - interval '120 seconds'
+        AND "timestamp" + response_time * interval '1 millisecond' > $3
+    ORDER BY "timestamp" DESC LIMIT 1000
+) latest
+"""
+
+_SWITCH_OFF = """
+UPDATE n8n_webhooks SET is_active = false, config_version = config_version + 1, updated_at = $3, updated_by = $4
+WHERE tenant_id = $1 AND id = $2 AND deleted_at IS NULL AND is_active
+"""
+
+_DROP_PREVIOUS = """
+UPDATE n8n_webhooks SET previous_signing_secret = NULL, previous_signing_until = NULL, config_version = config_version + 1
+WHERE previous_signing_until < now()
+"""
 
 # Counters are made with the webhook and outlive it, also when its tenant is deleted.
 _EXISTED = "SELECT EXISTS (SELECT FROM n8n_webhook_counters WHERE tenant_id = $1 AND webhook_id = $2)"
@@ -95,6 +127,15 @@ SELECT * FROM unnest($1::text[], $2::uuid[], $3::uuid[], $4::timestamptz[], $5::
 
 _IS_RECORDED = 'SELECT EXISTS (SELECT FROM webhook_analytics WHERE tenant_id = $1 AND "timestamp" = $2 AND id = $3)'
 
+# A call's result from its record: its last attempt, the first one's id being the call's.
+_RESULT = """
+SELECT status_code, response_body::text AS response_body, response_time, success, error_code, error_message, attempt AS attempts
+FROM webhook_analytics
+WHERE tenant_id = $1 AND (id = $2 OR retry_of = $2)
+    AND "timestamp" >= $3 AND "timestamp" < $3::timestamptz + interval '180 seconds'
+ORDER BY attempt DESC LIMIT 1
+"""
+
 _MAKE_DAY = "SELECT hookvault_make_day($1)"
 
 
@@ -104,6 +145,15 @@ class CallTarget:
 
     tenant_status: str
     webhook: StoredWebhook | None
+    limits: "Limits"
+    circuit_open: bool
+
+
+class Limits(NamedTuple):
+    """A tenant's limits over all its webhooks."""
+
+    rate: RateLimit | None
+    concurrency: int | None
 
 
 async def insert(tx: TenantTx, webhook: StoredWebhook) -> None:
@@ -124,7 +174,8 @@ async def insert(tx: TenantTx, webhook: StoredWebhook) -> None:
 
 async def update(tx: TenantTx, webhook: StoredWebhook) -> None:
     """Stores a webhook's changed fields. Raises ConflictError, code `webhook_exists`, when the name is taken."""
-    values = (webhook.config_version, webhook.updated_at, webhook.updated_by)
+    previous = (webhook.previous_signing_secret, webhook.previous_signing_until)
+    values = (webhook.config_version, webhook.updated_at, webhook.updated_by, *previous)
     try:
         await tx.execute(_UPDATE, webhook.tenant_id, webhook.id, *_settable(webhook), *values)
     except asyncpg.UniqueViolationError:
@@ -181,7 +232,38 @@ async def find_target(tx: Tx, tenant_id: str, workflow_name: str) -> CallTarget 
     row = await tx.fetchrow(_TARGET, tenant_id, workflow_name)
     if row is None:
         return None
-    return CallTarget(row["tenant_status"], _stored(row) if row["id"] is not None else None)
+    webhook = _stored(row) if row["id"] is not None else None
+    return CallTarget(row["tenant_status"], webhook, _limits(row), row["circuit_open"])
+
+
+async def list_targets(
+    tx: SystemTx, tenant_ids: Sequence[str], webhook_ids: Sequence[UUID]
+) -> Sequence[tuple[StoredWebhook, Limits]]:
+    """Webhooks of many tenants with their tenants' limits; those that are gone are missing."""
+    rows = await tx.fetch(_TARGETS, tenant_ids, webhook_ids)
+    return [(_stored(row), _limits(row)) for row in rows]
+
+
+async def count_broken(tx: TenantTx, webhook_id: UUID, since: datetime) -> tuple[int, int]:
+    """How many of a webhook's latest calls ended since a moment, and how many of them broke (see `Verdict`)."""
+    row = await tx.fetchrow(_BROKEN, tx.tenant_id, webhook_id, since, ["timeout", *UNREACHED])
+    assert row is not None  # noqa: S101 - an aggregate always gives a row
+    return row["calls"], row["broken"]
+
+
+async def switch_off(tx: TenantTx, webhook_id: UUID, *, moment: datetime, author: str) -> bool:
+    """Switches a webhook off; whether it was on."""
+    return await tx.execute(_SWITCH_OFF, tx.tenant_id, webhook_id, moment, author) > 0
+
+
+async def drop_previous_secrets(tx: SystemTx) -> int:
+    """Deletes former signing secrets whose time is over; how many."""
+    return await tx.execute(_DROP_PREVIOUS)
+
+
+async def find_result(tx: TenantTx, call_id: UUID, moment: datetime) -> Row | None:
+    """What a call came to, from its record; None when it was not recorded."""
+    return await tx.fetchrow(_RESULT, tx.tenant_id, call_id, moment)
 
 
 async def increment(tx: TenantTx, webhook_id: UUID, *, success: bool, moment: datetime) -> None:
@@ -251,6 +333,10 @@ def _settable(webhook: StoredWebhook) -> tuple[Any, ...]:
         webhook.secret_hints,
         webhook.key_version,
     )
+
+
+def _limits(row: Row) -> Limits:
+    return Limits(None if row["rate_limit"] is None else RateLimit(**row["rate_limit"]), row["concurrency"])
 
 
 def _stored(row: Row) -> StoredWebhook:

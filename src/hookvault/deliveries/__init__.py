@@ -1,0 +1,1 @@
+"""Durable deliveries: what was accepted, and its whole story."""

@@ -1,0 +1,94 @@
+"""Jobs as workers see them, and how they end."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import NamedTuple
+from uuid import UUID
+
+
+class Candidate(NamedTuple):
+    """A webhook that has ready jobs.
+
+    Attributes:
+        webhook_id: Which.
+        tenant_id: Whose.
+        alive: Whether webhook and tenant are still there.
+        held: Whether it is switched off or its tenant is suspended.
+        circuit: Whether its circuit is open.
+        probe: Whether the time for a probe has come.
+        version: Changes whenever anything does that a call depends on.
+    """
+
+    webhook_id: UUID
+    tenant_id: str
+    alive: bool
+    held: bool
+    circuit: bool
+    probe: bool
+    version: str
+
+
+class Job(NamedTuple):
+    """A claimed job. `claims` fences its answer; `attempts` were made before; `trail` entries are added, not read."""
+
+    tenant_id: str
+    id: UUID
+    accepted_at: datetime
+    webhook_id: UUID
+    claims: int
+    attempts: int
+    ordering_key: str | None
+    deliver_before: datetime | None
+
+
+class Message(NamedTuple):
+    """What a job sends."""
+
+    payload: bytes
+    triggered_by: str | None
+    metadata: bytes | None
+    timeout_ms: int | None
+    max_retries: int | None
+
+
+class Ack(NamedTuple):
+    """How a job goes on, in the order of the acknowledging statement.
+
+    `status` is an end, or `pending` for a retry in `pause_s` seconds. `events` are further trail entries, as JSON.
+    """
+
+    tenant_id: str
+    id: UUID
+    accepted_at: datetime
+    claims: int
+    status: str
+    pause_s: float
+    attempts: int
+    status_code: int | None
+    error_code: str | None
+    error_message: str | None
+    events: bytes
+
+
+class Lane(NamedTuple):
+    """An ordering key of a webhook."""
+
+    webhook_id: UUID
+    ordering_key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """The whole account, from one snapshot. It balances when nothing was lost or made up."""
+
+    accepted: int
+    delivered: int
+    failed: int
+    expired: int
+    pending: int
+    held: int
+
+    @property
+    def balance(self) -> int:
+        """0 when accepted = delivered + pending + held + failed + expired."""
+        return self.accepted - self.delivered - self.pending - self.held - self.failed - self.expired

@@ -1,0 +1,389 @@
+"""All SQL on delivery_queue and delivery_ledger: claim, acknowledge, and keep jobs moving."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from hookvault.db.pool import SystemTx, Tx
+from hookvault.queue.model import Ack, Candidate, Job, Lane, Ledger, Message
+
+LEASE_S = 30.0
+FIRST = UUID(int=0)  # before every webhook
+_CLOCK_SLACK = timedelta(seconds=5)
+
+# Hops along the index of ready jobs, from webhook to webhook: its cost goes by how many webhooks have something to do, not by
+# how much. Each is judged at once: does it still exist, is it held, in which version.
+_CANDIDATES = """
+WITH RECURSIVE hop AS (
+    (SELECT webhook_id, tenant_id FROM delivery_queue WHERE ready AND webhook_id > $1 ORDER BY webhook_id LIMIT 1)
+    UNION ALL
+    SELECT n.webhook_id, n.tenant_id FROM hop CROSS JOIN LATERAL (
+        SELECT q.webhook_id, q.tenant_id FROM delivery_queue q WHERE q.ready AND q.webhook_id > hop.webhook_id
+        ORDER BY q.webhook_id LIMIT 1
+    ) n
+)
+SELECT hop.webhook_id, hop.tenant_id, w.id IS NOT NULL AND t.id IS NOT NULL AS alive, coalesce(h.held, false) AS held,
+    coalesce(h.circuit, false) AS circuit, coalesce(h.probe, false) AS probe,
+    concat_ws('.', w.config_version, w.key_version, t.version) AS version
+FROM (SELECT * FROM hop LIMIT $2) hop
+LEFT JOIN n8n_webhooks w ON w.tenant_id = hop.tenant_id AND w.id = hop.webhook_id AND w.deleted_at IS NULL
+LEFT JOIN tenants t ON t.id = hop.tenant_id
+LEFT JOIN LATERAL (
+    SELECT bool_or(reason <> 'circuit_open') AS held, bool_or(reason = 'circuit_open') AS circuit,
+        bool_or(reason = 'circuit_open' AND probe_at <= now()) AS probe
+    FROM delivery_holds x WHERE x.tenant_id = hop.tenant_id AND x.until IS NULL
+        AND x.webhook_id IN (hop.webhook_id, '00000000-0000-0000-0000-000000000000')
+) h ON true
+ORDER BY hop.webhook_id
+"""
+
+# A claim is a lease: the job comes back by itself when its worker does not answer in time. One whose lease had ended says so.
+_CLAIM = """
+WITH chosen AS (
+    SELECT j.ctid AS place FROM unnest($1::uuid[], $2::int[]) AS wanted (webhook_id, most)
+    CROSS JOIN LATERAL (
+        SELECT q.ctid FROM delivery_queue q WHERE q.ready AND q.webhook_id = wanted.webhook_id
+        ORDER BY q.seq LIMIT wanted.most FOR UPDATE SKIP LOCKED
+    ) j
+)
+UPDATE delivery_queue q SET ready = false, due_at = now() + make_interval(secs => $4), leased_by = $3, claims = q.claims + 1,
+    trail = CASE WHEN q.leased_by IS NULL THEN q.trail ELSE q.trail || jsonb_build_object('at', to_char(now() AT TIME ZONE 'UTC',
+        'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'), 'event', 'lease_lost', 'worker', q.leased_by) END
+FROM chosen WHERE q.ctid = chosen.place AND q.ready
+RETURNING q.tenant_id, q.id, q.accepted_at, q.webhook_id, q.claims, q.attempts, q.ordering_key, q.deliver_before
+"""
+
+_MESSAGES = """
+SELECT d.id, d.payload, d.triggered_by, d.metadata::text AS metadata, d.timeout_ms, d.max_retries
+FROM unnest($1::text[], $2::timestamptz[], $3::uuid[]) AS k (tenant_id, accepted_at, id)
+JOIN webhook_deliveries d ON d.tenant_id = k.tenant_id AND d.accepted_at = k.accepted_at AND d.id = k.id
+WHERE d.accepted_at >= $4 AND d.accepted_at <= $5
+"""
+
+# What every way to an end shares: the job goes, its story ends, the ledger counts it. {gone} says which jobs.
+_END = """
+, story AS (
+    UPDATE webhook_deliveries d SET status = e.status, attempts = e.attempts, status_code = e.status_code,
+        error_code = e.error_code, error_message = e.error_message, finished_at = clock_timestamp(),
+        trail = d.trail || e.trail || e.events
+    FROM gone e
+    WHERE d.tenant_id = e.tenant_id AND d.accepted_at = e.accepted_at AND d.id = e.id
+        AND d.accepted_at >= $1 AND d.accepted_at <= $2
+), counted AS (
+    INSERT INTO delivery_ledger AS l (id, delivered, failed, expired)
+    SELECT $3, count(*) FILTER (WHERE status = 'delivered'), count(*) FILTER (WHERE status = 'failed'),
+        count(*) FILTER (WHERE status = 'expired') FROM gone
+    HAVING count(*) > 0
+    ON CONFLICT (tenant_id, id) DO UPDATE SET delivered = l.delivered + excluded.delivered, failed = l.failed + excluded.failed,
+        expired = l.expired + excluded.expired, updated_at = clock_timestamp()
+)
+"""
+
+# Fenced by claims: whoever was thought dead and answers late changes nothing that another worker has by then.
+_ACK = f"""
+WITH given AS (
+    SELECT * FROM unnest($4::text[], $5::uuid[], $6::timestamptz[], $7::int[], $8::text[], $9::float8[], $10::int[], $11::int[],
+        $12::text[], $13::text[], $14::jsonb[]) AS g (tenant_id, id, accepted_at, claims, status, pause_s, attempts, status_code,
+        error_code, error_message, events)
+), gone AS (
+    DELETE FROM delivery_queue q USING given g
+    WHERE q.tenant_id = g.tenant_id AND q.id = g.id AND q.claims = g.claims AND g.status <> 'pending'
+    RETURNING g.*, q.trail
+), again AS (
+    UPDATE delivery_queue q SET ready = false, due_at = now() + make_interval(secs => g.pause_s), leased_by = NULL,
+        attempts = g.attempts, trail = q.trail || g.events
+    FROM given g
+    WHERE q.tenant_id = g.tenant_id AND q.id = g.id AND q.claims = g.claims AND g.status = 'pending'
+    RETURNING 1
+){_END}
+SELECT (SELECT count(*) FROM gone) + (SELECT count(*) FROM again)
+"""  # noqa: S608 - constants only
+
+_LOCK_LANES = """
+SELECT pg_advisory_xact_lock(k) FROM (
+    SELECT DISTINCT hashtextextended(webhook_id || ' ' || ordering_key, 0) AS k
+    FROM unnest($1::uuid[], $2::text[]) AS l (webhook_id, ordering_key) ORDER BY k
+) locks
+"""
+
+# The next of each ordering key is looked at anew.
+_NUDGE = """
+UPDATE delivery_queue q SET due_at = now()
+FROM unnest($1::uuid[], $2::text[]) AS l (webhook_id, ordering_key)
+CROSS JOIN LATERAL (
+    SELECT j.tenant_id, j.id FROM delivery_queue j
+    WHERE j.webhook_id = l.webhook_id AND j.ordering_key = l.ordering_key ORDER BY j.seq LIMIT 1
+) first
+WHERE q.tenant_id = first.tenant_id AND q.id = first.id AND NOT q.head
+"""
+
+_STAGE = """
+UPDATE delivery_queue q SET ready = true FROM (
+    SELECT tenant_id, id FROM delivery_queue
+    WHERE NOT ready AND due_at <= now() AND (ordering_key IS NULL OR head) ORDER BY due_at LIMIT 2000 FOR UPDATE SKIP LOCKED
+) d
+WHERE q.tenant_id = d.tenant_id AND q.id = d.id
+"""
+
+_LANES_DUE = """
+SELECT DISTINCT webhook_id, ordering_key FROM (
+    SELECT webhook_id, ordering_key FROM delivery_queue
+    WHERE NOT ready AND due_at <= now() AND ordering_key IS NOT NULL AND NOT head LIMIT 1000
+) due
+"""
+
+_PROMOTE = """
+UPDATE delivery_queue q SET ready = true, head = true
+FROM unnest($1::uuid[], $2::text[]) AS l (webhook_id, ordering_key)
+CROSS JOIN LATERAL (
+    SELECT j.tenant_id, j.id FROM delivery_queue j
+    WHERE j.webhook_id = l.webhook_id AND j.ordering_key = l.ordering_key ORDER BY j.seq LIMIT 1
+) first
+WHERE q.tenant_id = first.tenant_id AND q.id = first.id AND NOT EXISTS (
+    SELECT FROM delivery_queue h WHERE h.webhook_id = l.webhook_id AND h.ordering_key = l.ordering_key AND h.head)
+"""
+
+_BLOCK = """
+UPDATE delivery_queue q SET due_at = 'infinity'
+FROM unnest($1::uuid[], $2::text[]) AS l (webhook_id, ordering_key)
+WHERE q.webhook_id = l.webhook_id AND q.ordering_key = l.ordering_key AND NOT q.ready AND NOT q.head AND q.due_at < 'infinity'
+"""
+
+_RENEW = """
+UPDATE delivery_queue q SET due_at = now() + make_interval(secs => $4) FROM (
+    SELECT j.tenant_id, j.id FROM unnest($1::text[], $2::uuid[], $3::int[]) AS k (tenant_id, id, claims)
+    JOIN delivery_queue j ON j.tenant_id = k.tenant_id AND j.id = k.id AND j.claims = k.claims AND NOT j.ready
+    ORDER BY j.tenant_id, j.id FOR UPDATE OF j SKIP LOCKED
+) mine
+WHERE q.tenant_id = mine.tenant_id AND q.id = mine.id
+"""
+
+_RELEASE = """
+UPDATE delivery_queue q SET ready = true, due_at = now(), leased_by = NULL
+FROM unnest($1::text[], $2::uuid[], $3::int[]) AS k (tenant_id, id, claims)
+WHERE q.tenant_id = k.tenant_id AND q.id = k.id AND q.claims = k.claims
+"""
+
+_EXPIRED = """
+SELECT tenant_id, id, accepted_at, webhook_id, ordering_key FROM delivery_queue
+WHERE deliver_before <= now() AND (leased_by IS NULL OR due_at <= now()) LIMIT 500
+"""
+
+_OF_WEBHOOK = """
+SELECT tenant_id, id, accepted_at, webhook_id, ordering_key FROM delivery_queue
+WHERE tenant_id = $1 AND ($2::uuid IS NULL OR webhook_id = $2) AND (leased_by IS NULL OR due_at <= now())
+LIMIT $3
+"""
+
+# What waits for a webhook that was deleted in the very moment that it was accepted.
+_ORPHANS = """
+SELECT q.tenant_id, q.id, q.accepted_at, q.webhook_id, q.ordering_key FROM delivery_queue q
+WHERE q.accepted_at < now() - interval '1 minute' AND (q.leased_by IS NULL OR q.due_at <= now()) AND NOT EXISTS (
+    SELECT FROM n8n_webhooks w WHERE w.tenant_id = q.tenant_id AND w.id = q.webhook_id AND w.deleted_at IS NULL)
+LIMIT 500
+"""
+
+_END_CHOSEN = f"""
+WITH gone AS (
+    DELETE FROM delivery_queue q USING (
+        SELECT j.tenant_id, j.id FROM unnest($4::text[], $5::uuid[]) AS k (tenant_id, id)
+        JOIN delivery_queue j ON j.tenant_id = k.tenant_id AND j.id = k.id
+        WHERE j.leased_by IS NULL OR j.due_at <= now() ORDER BY j.tenant_id, j.id FOR UPDATE OF j SKIP LOCKED
+    ) k
+    WHERE q.tenant_id = k.tenant_id AND q.id = k.id
+    RETURNING q.tenant_id, q.id, q.accepted_at, q.attempts, q.trail, $6::text AS status, NULL::int AS status_code,
+        $7::text AS error_code, $8::text AS error_message, $9::jsonb AS events
+){_END}
+SELECT count(*) FROM gone
+"""  # noqa: S608 - constants only
+
+_READ_CLOCK = "SELECT seen_at, clock_timestamp() AS present FROM delivery_clock FOR UPDATE SKIP LOCKED"
+
+_SET_CLOCK = """
+INSERT INTO delivery_clock (seen_at) VALUES (clock_timestamp()) ON CONFLICT (single) DO UPDATE SET seen_at = excluded.seen_at
+"""
+
+_SHIFT = "UPDATE delivery_queue SET due_at = due_at - $1::interval WHERE NOT ready AND due_at < 'infinity'"
+
+_LEDGER = """
+WITH held AS (SELECT DISTINCT tenant_id, webhook_id FROM delivery_holds WHERE until IS NULL), jobs AS (
+    SELECT count(*) AS jobs, count(*) FILTER (WHERE EXISTS (SELECT FROM held h WHERE h.tenant_id = q.tenant_id
+        AND h.webhook_id IN (q.webhook_id, '00000000-0000-0000-0000-000000000000'))) AS held FROM delivery_queue q
+)
+SELECT coalesce(sum(accepted), 0)::bigint AS accepted, coalesce(sum(delivered), 0)::bigint AS delivered,
+    coalesce(sum(failed), 0)::bigint AS failed, coalesce(sum(expired), 0)::bigint AS expired,
+    (SELECT jobs - held FROM jobs) AS pending, (SELECT held FROM jobs) AS held
+FROM delivery_ledger
+"""
+
+_FOLD = """
+WITH old AS (
+    DELETE FROM delivery_ledger WHERE (tenant_id, id) IN (
+        SELECT tenant_id, id FROM delivery_ledger WHERE id <> $1 AND updated_at < now() - interval '10 minutes' LIMIT 5000
+        FOR UPDATE SKIP LOCKED)
+    RETURNING accepted, delivered, failed, expired
+)
+INSERT INTO delivery_ledger AS l (id, accepted, delivered, failed, expired)
+SELECT $1, sum(accepted), sum(delivered), sum(failed), sum(expired) FROM old HAVING count(*) > 0
+ON CONFLICT (tenant_id, id) DO UPDATE SET accepted = l.accepted + excluded.accepted, delivered = l.delivered + excluded.delivered,
+    failed = l.failed + excluded.failed, expired = l.expired + excluded.expired, updated_at = clock_timestamp()
+"""
+
+_OLDEST = "SELECT min(accepted_at) FROM delivery_queue"
+
+_DROP_DAYS = "SELECT hookvault_drop_delivery_days($1)"
+
+
+async def list_candidates(tx: Tx, after: UUID, limit: int) -> Sequence[Candidate]:
+    """The webhooks after one that have ready jobs, in the order of their ids."""
+    return [Candidate(*row) for row in await tx.fetch(_CANDIDATES, after, limit)]
+
+
+async def claim(tx: SystemTx, wanted: Sequence[tuple[UUID, int]], worker: UUID) -> list[Job]:
+    """Leases up to so many ready jobs of each webhook, the oldest first, to a worker."""
+    webhooks, most = [pair[0] for pair in wanted], [pair[1] for pair in wanted]
+    return [Job(*row) for row in await tx.fetch(_CLAIM, webhooks, most, worker, LEASE_S)]
+
+
+async def read_messages(tx: SystemTx, jobs: Sequence[Job]) -> dict[UUID, Message]:
+    """What each job sends."""
+    columns = ([job.tenant_id for job in jobs], [job.accepted_at for job in jobs], [job.id for job in jobs])
+    rows = await tx.fetch(_MESSAGES, *columns, *_span(columns[1]))
+    return {row["id"]: _message(row) for row in rows}
+
+
+async def ack(tx: SystemTx, acks: Sequence[Ack], ledger_id: UUID) -> int:
+    """Ends jobs or puts them off; how many were still this worker's."""
+    span = _span([ack.accepted_at for ack in acks])
+    return int(await tx.fetchval(_ACK, *span, ledger_id, *zip(*acks, strict=True)))
+
+
+async def lock_lanes(tx: SystemTx, lanes: Sequence[Lane]) -> None:
+    """Holds off whoever else moves jobs of these ordering keys, until the transaction ends."""
+    await tx.fetch(_LOCK_LANES, *_columns(lanes))
+
+
+async def nudge(tx: SystemTx, lanes: Sequence[Lane]) -> None:
+    """Has the next job of each ordering key looked at. The lanes must be locked."""
+    await tx.execute(_NUDGE, *_columns(lanes))
+
+
+async def stage(tx: SystemTx) -> int:
+    """Makes jobs ready whose time has come or whose lease has ended; how many, 2,000 at most."""
+    return await tx.execute(_STAGE)
+
+
+async def list_due_lanes(tx: SystemTx) -> Sequence[Lane]:
+    """Ordering keys with jobs to be looked at."""
+    return [Lane(*row) for row in await tx.fetch(_LANES_DUE)]
+
+
+async def promote(tx: SystemTx, lanes: Sequence[Lane]) -> int:
+    """Makes the first job of each ordering key its head, unless it has one, and has the others wait."""
+    await lock_lanes(tx, lanes)
+    made = await tx.execute(_PROMOTE, *_columns(lanes))
+    await tx.execute(_BLOCK, *_columns(lanes))
+    return made
+
+
+async def renew(tx: SystemTx, jobs: Sequence[tuple[str, UUID, int]]) -> int:
+    """Prolongs the leases of jobs: tenant, id and claims of each."""
+    return await tx.execute(_RENEW, *zip(*jobs, strict=True), LEASE_S)
+
+
+async def release(tx: SystemTx, jobs: Sequence[tuple[str, UUID, int]]) -> None:
+    """Gives claimed jobs back that were not called."""
+    await tx.execute(_RELEASE, *zip(*jobs, strict=True))
+
+
+async def list_expired(tx: SystemTx) -> Sequence[Any]:
+    """Jobs past their deliverBefore that nobody is calling."""
+    return await tx.fetch(_EXPIRED)
+
+
+async def list_orphans(tx: SystemTx) -> Sequence[Any]:
+    """Jobs whose webhook is gone and that nobody is calling."""
+    return await tx.fetch(_ORPHANS)
+
+
+async def list_jobs(tx: SystemTx, tenant_id: str, webhook_id: UUID | None, limit: int) -> Sequence[Any]:
+    """Jobs of a webhook or of a whole tenant that nobody is calling."""
+    return await tx.fetch(_OF_WEBHOOK, tenant_id, webhook_id, limit)
+
+
+async def end(tx: SystemTx, jobs: Sequence[Any], verdict: tuple[str, str, str], entry: Any, ledger_id: UUID) -> int:
+    """Ends jobs that nobody is calling; how many.
+
+    Args:
+        tx: The transaction.
+        jobs: Rows of `list_expired` or `list_jobs`.
+        verdict: Status, error code and message.
+        entry: For their trails.
+        ledger_id: Whose row of the ledger counts them.
+    """
+    if not jobs:
+        return 0
+    lanes = [Lane(job["webhook_id"], job["ordering_key"]) for job in jobs if job["ordering_key"] is not None]
+    if lanes:
+        await lock_lanes(tx, lanes)
+    keys = [job["tenant_id"] for job in jobs], [job["id"] for job in jobs]
+    span = _span([job["accepted_at"] for job in jobs])
+    ended = int(await tx.fetchval(_END_CHOSEN, *span, ledger_id, *keys, *verdict, [entry]))
+    if lanes:
+        await nudge(tx, lanes)
+    return ended
+
+
+async def keep_time(tx: SystemTx) -> timedelta | None:
+    """Notes the database's time; when it was set back, what waits is brought back with it. By how much, if so."""
+    row = await tx.fetchrow(_READ_CLOCK)
+    back: timedelta | None = None
+    if row is not None and row["present"] < row["seen_at"] - _CLOCK_SLACK:
+        back = row["seen_at"] - row["present"]
+        await tx.execute(_SHIFT, back)
+    await tx.execute(_SET_CLOCK)
+    return back
+
+
+async def read_ledger(tx: Tx) -> Ledger:
+    """The whole account, from one snapshot. Counts the queue: ask rarely."""
+    row = await tx.fetchrow(_LEDGER)
+    assert row is not None  # noqa: S101 - an aggregate always gives a row
+    return Ledger(**row)
+
+
+async def fold_ledger(tx: SystemTx) -> None:
+    """Adds the rows of writers that are gone to one."""
+    await tx.execute(_FOLD, FIRST)
+
+
+async def oldest(tx: SystemTx) -> datetime | None:
+    """When the oldest delivery that is not ended was accepted."""
+    found: datetime | None = await tx.fetchval(_OLDEST)
+    return found
+
+
+async def drop_days(tx: SystemTx, before: Any) -> int:
+    """Drops the deliveries of all days before one; the number of days."""
+    return int(await tx.fetchval(_DROP_DAYS, before))
+
+
+def _span(moments: Sequence[datetime]) -> tuple[datetime, datetime]:
+    """The first and the last moment: with them a statement touches the partitions of those days only."""
+    return min(moments), max(moments)
+
+
+def _columns(lanes: Sequence[Lane]) -> tuple[list[UUID], list[str]]:
+    return [lane.webhook_id for lane in lanes], [lane.ordering_key for lane in lanes]
+
+
+def _message(row: Any) -> Message:
+    metadata = row["metadata"]
+    return Message(
+        row["payload"],
+        row["triggered_by"],
+        None if metadata is None else metadata.encode(),
+        row["timeout_ms"],
+        row["max_retries"],
+    )

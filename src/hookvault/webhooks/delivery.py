@@ -1,0 +1,197 @@
+"""Deliveries: accepted, and told. What brings them to their webhooks is `hookvault.worker`."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import msgspec
+
+from hookvault.admission.idempotency import check_key, hash_request
+from hookvault.clock import iso, now
+from hookvault.db.pool import Database, TenantTx
+from hookvault.deliveries import store
+from hookvault.deliveries.model import Delivery, DeliveryFilter, NewDelivery, Story, event
+from hookvault.errors import ConflictError, HookvaultError, InvalidError, NotFoundError, TooLargeError
+from hookvault.ids import id_time, new_id
+from hookvault.paging import Page
+from hookvault.tenants.history import require_history
+from hookvault.webhooks.edit import fault
+from hookvault.webhooks.endpoint import Endpoints
+from hookvault.webhooks.enqueue import Accepted, Enqueuer
+from hookvault.webhooks.model import MAX_BUDGET_MS, MAX_RETRIES, CallRequest
+from hookvault.webhooks.payload import check_depth, encode_payload, storable
+
+MAX_ORDERING_KEY = 200
+_SQL_ERRORS: dict[str, type[HookvaultError]] = {
+    "tenant_not_found": NotFoundError,
+    "webhook_not_found": NotFoundError,
+    "payload_too_large": TooLargeError,
+    "deliver_before_passed": InvalidError,
+    "invalid_input": InvalidError,
+}
+
+
+class DeliveryService:
+    """The questions and commands on a tenant's deliveries, asked alike by the API and Python."""
+
+    def __init__(self, database: Database, endpoints: Endpoints, enqueuer: Enqueuer, max_payload: int) -> None:
+        self._database = database
+        self._endpoints = endpoints
+        self._enqueuer = enqueuer
+        self._max_payload = max_payload
+
+    async def enqueue(self, tenant_id: str, workflow_name: str, request: CallRequest) -> Accepted:
+        """Accepts a delivery: it is committed when this returns. One to a webhook that is switched off is held.
+
+        Raises:
+            NotFoundError: `tenant_not_found` or `webhook_not_found`.
+            InvalidError: a bad bound, `deliver_before_passed`, `invalid_idempotency_key`.
+            TooLargeError: `payload_too_large` or `too_deep`.
+            ConflictError: `idempotency_conflict`.
+            UnavailableError: `enqueue_unavailable`; nothing was accepted.
+        """
+        check_request(request, self._max_payload)
+        check_delivery(request)
+        webhook_id = await self._endpoints.find_id(tenant_id, workflow_name)
+        identifier = new_id()
+        metadata = None if request.metadata is None else storable(encode_payload(request.metadata))[0]
+        hashed = None
+        if request.idempotency_key is not None:
+            check_key(request.idempotency_key)
+            hashed = request_hash("delivery", workflow_name, request)
+        delivery = NewDelivery(
+            tenant_id,
+            identifier,
+            id_time(identifier),
+            webhook_id,
+            request.payload,
+            request.triggered_by,
+            metadata,
+            request.timeout_ms,
+            request.max_retries,
+            request.ordering_key,
+            request.deliver_before,
+            request.idempotency_key,
+            hashed,
+        )
+        return await self._enqueuer.put(delivery)
+
+    async def enqueue_in(self, connection: Any, tenant_id: str, workflow_name: str, request: CallRequest) -> UUID:
+        """Accepts a delivery in the transaction that is open on somebody else's asyncpg connection to this database.
+
+        It is sent if and only if that transaction commits. The connection's role needs EXECUTE on `hookvault_enqueue`.
+
+        Raises: as `enqueue`, but no ConflictError: the transaction itself happens once.
+        """
+        check_request(request, self._max_payload)
+        check_delivery(request)
+        if request.idempotency_key is not None:
+            raise InvalidError("An idempotency key has no use inside a transaction of the caller's own.")
+        options = {
+            "triggeredBy": request.triggered_by,
+            "metadata": request.metadata,
+            "timeoutMs": request.timeout_ms,
+            "maxRetries": request.max_retries,
+            "orderingKey": request.ordering_key,
+            "deliverBefore": None if request.deliver_before is None else iso(request.deliver_before),
+        }
+        given = json.dumps({name: value for name, value in options.items() if value is not None})
+        try:
+            return await store.enqueue_with(connection, tenant_id, workflow_name, request.payload.decode(), given)
+        except asyncpg.RaiseError as error:
+            code, _, message = str(error).partition(": ")
+            raise _SQL_ERRORS.get(code, InvalidError)(message, code=code) from None
+
+    async def get_delivery(self, tenant_id: str, delivery_id: UUID) -> Story:
+        """A delivery's whole story. Raises NotFoundError, code `delivery_not_found` or `tenant_not_found`."""
+        async with self._database.tenant(tenant_id) as tx:
+            since = await require_history(tx)
+            found = await store.find(tx, delivery_id)
+            if found is None or found[0].accepted_at < since:
+                raise NotFoundError(f"This tenant has no delivery {delivery_id}.", code="delivery_not_found")
+            delivery, row = found
+            trail = await _told(tx, delivery, row["trail"])
+        calls = [UUID(entry["callId"]) for entry in trail if "callId" in entry]
+        return Story(delivery, row["payload"], row["metadata"], trail, calls)
+
+    async def list_deliveries(
+        self, tenant_id: str, which: DeliveryFilter, *, limit: int = 50, cursor: str | None = None
+    ) -> Page[Delivery]:
+        """A page of a tenant's deliveries, newest first.
+
+        Raises:
+            NotFoundError: code `tenant_not_found`.
+            InvalidError: `invalid_cursor` or `invalid_range`.
+        """
+        check_filter(which)
+        async with self._database.tenant(tenant_id) as tx:
+            since = await require_history(tx)
+            which = bounded(which, since)
+            return await store.list_page(tx, which, limit=limit, cursor=cursor)
+
+
+def check_request(request: CallRequest, max_payload: int) -> None:
+    """Refuses what neither a call nor a delivery can be. Raises TooLargeError or InvalidError."""
+    if len(request.payload) > max_payload:
+        raise TooLargeError(f"The payload has more than {max_payload} bytes.")
+    check_depth(request.payload)
+    if request.timeout_ms is not None and not 1 <= request.timeout_ms <= MAX_BUDGET_MS:
+        raise fault("timeoutMs", f"must be from 1 to {MAX_BUDGET_MS}")
+    if request.max_retries is not None and not 0 <= request.max_retries <= MAX_RETRIES:
+        raise fault("maxRetries", f"must be from 0 to {MAX_RETRIES}")
+
+
+def check_delivery(request: CallRequest) -> None:
+    """Refuses what a delivery can't be. Raises InvalidError; `deliver_before_passed` for a time that is over."""
+    key = request.ordering_key
+    if key is not None and not (1 <= len(key) <= MAX_ORDERING_KEY and key.isprintable()):
+        raise fault("orderingKey", f"must have 1 to {MAX_ORDERING_KEY} printable characters")
+    if request.deliver_before is not None:
+        if request.deliver_before.tzinfo is None:
+            raise fault("deliverBefore", "must name its time zone, such as a Z at its end")
+        if request.deliver_before <= now():
+            message = f"deliverBefore {iso(request.deliver_before)} is over already; nothing was accepted."
+            raise InvalidError(message, code="deliver_before_passed")
+
+
+def request_hash(kind: str, workflow_name: str, request: CallRequest) -> bytes:
+    """What makes two requests with one idempotency key the same."""
+    metadata = None if request.metadata is None else msgspec.json.encode(request.metadata, order="deterministic")
+    deadline = None if request.deliver_before is None else iso(request.deliver_before)
+    bounds = (request.timeout_ms, request.max_retries)
+    return hash_request(
+        [kind, workflow_name, request.payload, request.triggered_by, metadata, *bounds, request.ordering_key, deadline]
+    )
+
+
+def check_filter(which: DeliveryFilter) -> None:
+    """Refuses a range that holds nothing. Raises InvalidError, code `invalid_range`."""
+    if which.start is not None and which.end is not None and which.start >= which.end:
+        raise InvalidError("The range must start before it ends.", code="invalid_range")
+
+
+def bounded(which: DeliveryFilter, since: Any) -> DeliveryFilter:
+    """The filter, never reaching back before a moment."""
+    start = since if which.start is None else max(which.start, since)
+    return DeliveryFilter(which.status, which.webhook_id, which.error_code, start, which.end)
+
+
+async def _told(tx: TenantTx, delivery: Delivery, stored: Sequence[Any]) -> list[Any]:
+    """The whole trail: what was stored, with what is known from elsewhere, in the order of time."""
+    trail = [event("accepted", delivery.accepted_at, replayOf=delivery.replay_of and str(delivery.replay_of)), *stored]
+    for hold in await store.list_holds(tx, delivery.webhook_id, delivery.accepted_at, delivery.finished_at):
+        trail.append(event("held", max(hold.since, delivery.accepted_at), reason=hold.reason))
+        if hold.until is not None and (delivery.finished_at is None or hold.until <= delivery.finished_at):
+            trail.append(event("released", hold.until, reason=hold.reason))
+    for identifier, moment in await store.list_replays_of(tx, delivery.id):
+        trail.append(event("replayed", moment, deliveryId=str(identifier)))
+    return sorted(trail, key=lambda entry: str(entry["at"]))
+
+
+def not_ended(delivery: Delivery) -> ConflictError:
+    """The error for a delivery that is still under way."""
+    return ConflictError(
+        f"The delivery is {delivery.status}; only one that has ended can be made again.", code="delivery_not_ended"
+    )

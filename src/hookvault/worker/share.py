@@ -1,0 +1,133 @@
+"""Who gets the places in flight of one process (pure): tenants in turn, and no receiver more than it answers quickly.
+
+A webhook begins with a few places. Each quick answer gives it one more, each one that never came takes half of them, as TCP
+does with its window. So a receiver that hangs holds a handful of places and soon a single one, and its tenant no more than half
+of them all, while one that answers at once can have as many as its tenant may.
+"""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from uuid import UUID
+
+FIRST_PLACES = 8
+_SLOW_PLACES = 16
+_QUICK_S = 1.0
+_FORGOTTEN = 50_000
+
+
+@dataclass(slots=True)
+class _Webhook:
+    """What a process knows of a webhook: how many places it may have and has, and since when nothing came back."""
+
+    tenant_id: str
+    window: float = FIRST_PLACES
+    busy: int = 0
+    quiet_since: float = 0.0
+    proven: bool = False
+
+
+@dataclass(slots=True)
+class Shares:
+    """The places of one process. `limit` is all of them."""
+
+    limit: int
+    clock: Callable[[], float] = time.monotonic
+    busy: int = 0
+    _unproven: int = 0
+    _webhooks: dict[UUID, _Webhook] = field(default_factory=dict)
+    _tenants: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def free(self) -> int:
+        """Places that nobody has."""
+        return self.limit - self.busy
+
+    def room(self, webhook_id: UUID, tenant_id: str) -> int:
+        """How many more places a webhook may have now, for itself and within its tenant's half."""
+        webhook = self._webhooks.get(webhook_id)
+        own = min(FIRST_PLACES, self._half)
+        if webhook is not None:
+            window = webhook.window
+            if webhook.busy and self.clock() - webhook.quiet_since > _QUICK_S:
+                window = min(window, FIRST_PLACES)  # it has calls and none comes back
+            own = int(min(window, self._half)) - webhook.busy
+        if webhook is None or not webhook.proven:
+            own = min(own, self.limit - self.limit // 4 - self._unproven)  # a quarter is for those known to answer
+        return max(0, min(own, self._half - self._tenants.get(tenant_id, 0)))
+
+    def allot(self, waiting: Sequence[tuple[UUID, str]]) -> dict[UUID, int]:
+        """Shares the free places out among webhooks (id, tenant) with jobs: tenant by tenant, the least busy first."""
+        left = self.free
+        given: dict[UUID, int] = {}
+        tenants: dict[str, list[UUID]] = {}
+        for webhook_id, tenant_id in waiting:
+            tenants.setdefault(tenant_id, []).append(webhook_id)
+        order = sorted(tenants, key=lambda tenant_id: self._tenants.get(tenant_id, 0))
+        for number, tenant_id in enumerate(order):
+            if left <= 0:
+                break
+            share = max(1, left // (len(order) - number))
+            left -= self._allot_within(tenant_id, tenants[tenant_id], share, given)
+        return given
+
+    def take(self, webhook_id: UUID, tenant_id: str, places: int) -> None:
+        """Gives places to a webhook."""
+        webhook = self._webhooks.get(webhook_id)
+        if webhook is None:
+            if len(self._webhooks) > _FORGOTTEN:
+                self._webhooks = {key: known for key, known in self._webhooks.items() if known.busy}
+            webhook = self._webhooks[webhook_id] = _Webhook(tenant_id)
+        if not webhook.busy:
+            webhook.quiet_since = self.clock()
+        webhook.busy += places
+        self.busy += places
+        self._unproven += 0 if webhook.proven else places
+        self._tenants[tenant_id] = self._tenants.get(tenant_id, 0) + places
+
+    def end(self, webhook_id: UUID, *, seconds: float | None = None, answered: bool = True) -> None:
+        """Takes a place back after a call that took `seconds`; without them it was not called at all."""
+        webhook = self._webhooks[webhook_id]
+        webhook.busy -= 1
+        self.busy -= 1
+        self._unproven -= 0 if webhook.proven else 1
+        self._tenants[webhook.tenant_id] -= 1
+        if not self._tenants[webhook.tenant_id]:
+            del self._tenants[webhook.tenant_id]
+        if seconds is not None:
+            self._learn(webhook, seconds, answered=answered)
+
+    @property
+    def _half(self) -> int:
+        return max(1, self.limit // 2)
+
+    def _allot_within(self, tenant_id: str, webhooks: Sequence[UUID], share: int, given: dict[UUID, int]) -> int:
+        """Shares a tenant's places out among its webhooks; how many went."""
+        most = min(share, self._half - self._tenants.get(tenant_id, 0))
+        went = 0
+        for number, webhook_id in enumerate(webhooks):
+            places = min(
+                self.room(webhook_id, tenant_id), max(1, (most - went) // (len(webhooks) - number)), most - went
+            )
+            if places > 0:
+                given[webhook_id] = places
+                went += places
+        return went
+
+    def _learn(self, webhook: _Webhook, seconds: float, *, answered: bool) -> None:
+        webhook.quiet_since = self.clock()
+        if not answered:
+            webhook.window = max(1.0, webhook.window / 2)
+        elif seconds < _QUICK_S:
+            webhook.window = min(webhook.window + 1, self.limit)
+        else:
+            webhook.window = min(max(webhook.window, 1.0) + 1, max(_SLOW_PLACES, webhook.window - 1))
+        proven = answered and seconds < _QUICK_S
+        if proven != webhook.proven:
+            self._unproven += -webhook.busy if proven else webhook.busy
+            webhook.proven = proven
+
+
+def leftover(allotted: Mapping[UUID, int], claimed: Mapping[UUID, int]) -> dict[UUID, int]:
+    """What of each webhook's places found no job."""
+    return {key: places - claimed.get(key, 0) for key, places in allotted.items() if places > claimed.get(key, 0)}

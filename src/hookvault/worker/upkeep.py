@@ -1,0 +1,79 @@
+"""What keeps the queue in order: time, expiry, old rows, and the account."""
+
+import time
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from hookvault.admission import store as admission
+from hookvault.clock import iso, now
+from hookvault.db.pool import Database
+from hookvault.ids import new_id
+from hookvault.log import get_logger
+from hookvault.queue import store
+from hookvault.queue.end import DELETED, ending
+from hookvault.queue.model import Ledger
+from hookvault.webhooks import store as webhooks
+
+EXPIRED = ("expired", "deliver_before_passed", "It could not be delivered before its deliverBefore.")
+_LEAST_S = 2.0
+_MOST_SHARE = 50  # the account takes no more than a fiftieth of the time
+
+_log = get_logger()
+
+
+class Upkeep:
+    """The chores of the queue. Safe in many processes at once."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._ledger_id = new_id()
+        self._ledger: Ledger | None = None
+        self._stale_at = 0.0
+
+    async def tick(self) -> None:
+        """Every second: keeps the time, and ends what has expired while nobody called it."""
+        async with self._database.system() as tx:
+            back = await store.keep_time(tx)
+        if back is not None:
+            _log.warning("clock_set_back", seconds=back.total_seconds())
+        async with self._database.system() as tx:
+            entry = {"at": iso(now()), "event": "expired"}
+            await store.end(tx, await store.list_expired(tx), EXPIRED, entry, self._ledger_id)
+
+    async def tidy(self, days_to_keep: int) -> None:
+        """Every minute: folds the account, and drops what is past its time."""
+        async with self._database.system() as tx:
+            await store.fold_ledger(tx)
+            await admission.prune_keys(tx)
+            await admission.prune_holds(tx, days_to_keep)
+            await webhooks.drop_previous_secrets(tx)
+
+    async def sweep(self) -> None:
+        """Every ten minutes: ends what waits for something that was deleted in the moment of its acceptance."""
+        async with self._database.system() as tx:
+            orphans = await store.list_orphans(tx)
+            await store.end(tx, orphans, DELETED, ending("failed", "webhook_deleted"), self._ledger_id)
+
+    async def retain(self, days_to_keep: int) -> None:
+        """Every hour: drops the deliveries of days past retention, but no day of which one still waits."""
+        before = (datetime.now(UTC) - timedelta(days=days_to_keep)).date()
+        async with self._database.system() as tx:
+            oldest = await store.oldest(tx)
+        async with self._database.system() as tx:
+            dropped = await store.drop_days(tx, _earlier(before, oldest))
+        if dropped:
+            _log.info("old_deliveries_dropped", days=dropped)
+
+    async def ledger(self) -> Ledger:
+        """The account, a few seconds old at most, and older where the queue is so long that counting it takes time."""
+        if self._ledger is None or time.monotonic() >= self._stale_at:
+            began = time.monotonic()
+            async with self._database.system_statement() as tx:
+                self._ledger = await store.read_ledger(tx)
+            took = time.monotonic() - began
+            self._stale_at = time.monotonic() + max(_LEAST_S, took * _MOST_SHARE)
+        return self._ledger
+
+
+def _earlier(day: Any, moment: datetime | None) -> Any:
+    return day if moment is None else min(day, moment.astimezone(UTC).date())
