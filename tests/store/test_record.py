@@ -340,7 +340,7 @@ async def test_closing_records_what_is_queued_first(owner, database, webhook):
 
 
 async def test_callers_are_told_when_the_database_stays_away(owner, database, webhook, monkeypatch):
-    monkeypatch.setattr("hookvault.webhooks.record._PATIENCE_S", 0.3)
+    monkeypatch.setattr("hookvault.db.writer.PATIENCE_S", 0.3)
     recorder = Recorder(database)
     recorder.start()
     await database.close()

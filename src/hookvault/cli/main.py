@@ -11,6 +11,7 @@ from hookvault import __version__
 from hookvault.cli import admin, apikey, database, keys, tenant
 from hookvault.cli.output import note
 from hookvault.cli.serve import serve
+from hookvault.cli.worker import worker
 from hookvault.errors import HookvaultError
 from hookvault.log import redact
 
@@ -25,6 +26,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command()(serve)
+app.command()(worker)
 app.add_typer(database.app, name="db")
 app.add_typer(apikey.app, name="api-key")
 app.add_typer(admin.app, name="admin")

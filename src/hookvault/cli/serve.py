@@ -32,21 +32,25 @@ _log = log.get_logger(__name__)
 def serve(
     host: Annotated[str | None, typer.Option(help="The address to listen on; HOST when absent.")] = None,
     port: Annotated[int | None, typer.Option(min=1, max=65535, help="The port to listen on; PORT when absent.")] = None,
+    *,
+    deliver: Annotated[
+        bool, typer.Option("--deliver/--no-worker", help="Deliver too, or leave that to `hookvault worker`.")
+    ] = True,
 ) -> None:
     """Run the service; in development it also migrates and makes the first admin."""
     settings = _chosen(load_settings(), host, port)
     log.setup(settings)
     # Bound before anything is made: a one-time password must not be lost to a busy port.
     with _listen(settings.host, settings.port) as listener:
-        finish(_serve(settings, listener))
+        finish(_serve(settings, listener, deliver=deliver))
 
 
-async def _serve(settings: Settings, listener: socket.socket) -> None:
+async def _serve(settings: Settings, listener: socket.socket, *, deliver: bool) -> None:
     app = await wiring.build(settings)
     try:
         made = await _first_admin(app)
         server = _Server(_config(create_app(app)), lambda: _announce(settings, made))
-        await app.start()
+        await app.start(deliver=deliver)
         gc.freeze()  # what lives as long as the process is not looked through again and again
         await server.serve(sockets=[listener])
     finally:

@@ -16,6 +16,7 @@ from hookvault.log import get_logger
 
 T = TypeVar("T")
 
+PATIENCE_S = 5.0  # how long callers wait for a database that went away, before they are told so
 _PAUSE_S = 0.25
 _log = get_logger()
 
@@ -26,13 +27,13 @@ class Writer(ABC, Generic[T]):
     Args:
         name: Of its task, and in the log.
         batch: The most items of one transaction.
-        patience_s: How long a batch waits for a database that went away; None is for as long as it takes.
+        patient: Whether a batch waits for a database that went away for as long as it takes, not PATIENCE_S.
     """
 
-    def __init__(self, name: str, *, batch: int = 1000, patience_s: float | None = 5.0) -> None:
+    def __init__(self, name: str, *, batch: int = 1000, patient: bool = False) -> None:
         self._name = name
         self._batch = batch
-        self._patience_s = patience_s
+        self._patient = patient
         self._queue: deque[T] = deque()
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -135,7 +136,7 @@ class Writer(ABC, Generic[T]):
     async def _insist(self, batch: Sequence[T]) -> None:
         """Writes a batch, waiting out a restart of the database."""
         loop = asyncio.get_running_loop()
-        deadline = None if self._patience_s is None else loop.time() + self._patience_s
+        deadline = loop.time() + PATIENCE_S
         tried = False
         while True:
             try:
@@ -146,7 +147,7 @@ class Writer(ABC, Generic[T]):
             except LockedError:
                 raise
             except (UnavailableError, asyncpg.DeadlockDetectedError):
-                if deadline is not None and loop.time() > deadline:
+                if not self._patient and loop.time() > deadline:
                     raise
                 await asyncio.sleep(_PAUSE_S)
             else:

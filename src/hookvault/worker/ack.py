@@ -40,7 +40,7 @@ class Acks(Writer[Outcome]):
     """
 
     def __init__(self, database: Database, committed: Callable[[Sequence[Outcome]], None]) -> None:
-        super().__init__("acknowledging", batch=500, patience_s=None)
+        super().__init__("acknowledging", batch=500, patient=True)
         self._database = database
         self._committed = committed
         self._ledger_id = new_id()
