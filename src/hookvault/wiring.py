@@ -39,6 +39,7 @@ from hookvault.webhooks.gate import Gate
 from hookvault.webhooks.record import Recorder
 from hookvault.webhooks.replay import ReplayService
 from hookvault.webhooks.service import WebhookService
+from hookvault.webhooks.trial import TrialService
 from hookvault.worker.engine import Worker
 from hookvault.worker.upkeep import Upkeep
 
@@ -63,6 +64,7 @@ class App:
     audit: AuditService
     deliveries: DeliveryService
     replays: ReplayService
+    trials: TrialService
     outbound: OutboundClient
     gate: Gate
     recorder: Recorder
@@ -210,6 +212,7 @@ def _put_together(settings: Settings, dsn: str, database: Database, vault: Vault
         audit=AuditService(database),
         deliveries=deliveries,
         replays=ReplayService(database),
+        trials=TrialService(database, vault, endpoints, caller, outbound, policy=policy, settings=settings),
         outbound=outbound,
         gate=gate,
         recorder=recorder,

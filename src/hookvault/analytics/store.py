@@ -7,17 +7,21 @@ from uuid import UUID
 
 from hookvault.analytics.model import CallFilter, Figures, WebhookCall
 from hookvault.clock import iso
-from hookvault.db.pool import SystemTx, TenantTx
+from hookvault.db.codec import decode_json
+from hookvault.db.pool import Row, SystemTx, TenantTx
 from hookvault.ids import id_time
 from hookvault.paging import Page, cut, encode_cursor, time_id_cursor
+from hookvault.webhooks.payload import response_json
 
 _CURSOR = "calls"
 
 _SELECT = """
 SELECT a.id, a.tenant_id, a.webhook_id, w.workflow_name, a."timestamp", a.request_payload, a.request_headers, a.status_code,
     a.response_body, a.response_time, a.success, a.error_code, a.error_message, a.triggered_by, a.metadata, a.delivery_id,
-    a.attempt, a.retry_of, a.altered
+    a.attempt, a.retry_of, a.altered, d.payload AS delivery_payload
 FROM webhook_analytics a LEFT JOIN n8n_webhooks w ON w.tenant_id = a.tenant_id AND w.id = a.webhook_id
+LEFT JOIN webhook_deliveries d ON a.delivery_id IS NOT NULL AND d.tenant_id = a.tenant_id AND d.id = a.delivery_id
+    AND d.accepted_at = hookvault_id_time(a.delivery_id)
 WHERE a.tenant_id = $1
 """
 
@@ -50,7 +54,7 @@ async def list_calls(tx: TenantTx, which: CallFilter, *, limit: int, cursor: str
         conditions.append(f'(a."timestamp", a.id) < (${len(values)}, ${len(values) + 1})')  # numbered from $2
     statement = "".join([_SELECT, *[f" AND {condition}" for condition in conditions], _NEWEST_FIRST, str(limit + 1)])
     rows = await tx.fetch(statement, tx.tenant_id, *values)
-    return cut([WebhookCall(**row) for row in rows], limit, _cursor_of)
+    return cut([_call(row) for row in rows], limit, _cursor_of)
 
 
 async def find_call(tx: TenantTx, call_id: UUID) -> WebhookCall | None:
@@ -60,7 +64,7 @@ async def find_call(tx: TenantTx, call_id: UUID) -> WebhookCall | None:
     except (OverflowError, ValueError):  # a UUID of another kind, whose first bits name a year past 9999
         return None
     row = await tx.fetchrow(_SELECT + ' AND a."timestamp" = $2 AND a.id = $3', tx.tenant_id, moment, call_id)
-    return None if row is None else WebhookCall(**row)
+    return None if row is None else _call(row)
 
 
 async def summarize(tx: TenantTx, start: datetime, end: datetime, webhook_id: UUID | None) -> Figures:
@@ -102,6 +106,17 @@ async def make_days(tx: SystemTx, days: Sequence[date]) -> None:
 async def drop_days(tx: SystemTx, before: date) -> int:
     """Drops all days before one; the number of calls that went with them."""
     return int(await tx.fetchval(_DROP_DAYS, before))
+
+
+def _call(row: Row) -> WebhookCall:
+    """A call; one of a delivery shows the delivery's payload, which is stored once for all its calls."""
+    fields = {name: row[name] for name in WebhookCall.__slots__}
+    payload = row["delivery_payload"]
+    if payload is not None:
+        shown, altered = response_json(payload, truncated=False)
+        fields["request_payload"] = None if shown is None else decode_json(shown)
+        fields["altered"] = fields["altered"] or altered
+    return WebhookCall(**fields)
 
 
 def _conditions(which: CallFilter) -> tuple[list[str], list[Any]]:

@@ -17,6 +17,7 @@ from hookvault.webhooks.gate import Gate
 from hookvault.webhooks.record import Recorder
 from hookvault.webhooks.replay import ReplayService
 from hookvault.webhooks.service import WebhookService
+from hookvault.webhooks.trial import TrialService
 
 
 class App(Protocol):
@@ -29,6 +30,7 @@ class App(Protocol):
     webhooks: WebhookService
     deliveries: DeliveryService
     replays: ReplayService
+    trials: TrialService
     analytics: AnalyticsService
     api_keys: APIKeyService
     audit: AuditService

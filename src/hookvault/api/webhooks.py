@@ -46,7 +46,7 @@ async def create_webhook(
     app: Services, who: Who, tenant_id: TenantID, body: WebhookIn, response: Response
 ) -> WebhookOut:
     """Makes a webhook. `signingSecret` is shown in this answer only."""
-    fields = _fields(body)
+    fields = fields_of(body)
     name = fields.pop("workflow_name")
     made = await app.webhooks.create_n8n_webhook(tenant_id, name, actor=who.actor, **fields)
     response.headers["etag"] = f'"{made.config_version}"'
@@ -74,7 +74,7 @@ async def update_webhook(
 ) -> WebhookOut:
     """Changes a webhook: an absent field keeps its value, null clears it. The next call uses it."""
     changed = await app.webhooks.update_n8n_webhook(
-        tenant_id, webhook_id, _fields(body), if_version=if_version, actor=who.actor
+        tenant_id, webhook_id, fields_of(body), if_version=if_version, actor=who.actor
     )
     response.headers["etag"] = f'"{changed.config_version}"'
     return webhook_out(changed)
@@ -137,7 +137,7 @@ def _secret(mark: SecretMark) -> SecretOut:
     return SecretOut.model_validate({"set": mark.set, "hint": masked_hint(mark.hint), "updated_at": mark.updated_at})
 
 
-def _fields(body: WebhookFields) -> dict[str, Any]:
+def fields_of(body: WebhookFields) -> dict[str, Any]:
     """The submitted fields in snake_case; a secret sent back as it was shown counts as absent."""
     fields = body.model_dump(exclude_unset=True, mode="python")
     if body.policy is not None:

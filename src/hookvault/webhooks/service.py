@@ -10,9 +10,7 @@ from hookvault.audit import store as audit
 from hookvault.audit.model import IN_PROCESS, SYSTEM, Actor
 from hookvault.clock import now
 from hookvault.db.pool import Database, TenantTx
-from hookvault.errors import InvalidError, PreconditionError
-from hookvault.ids import new_id
-from hookvault.integrations import store as integrations
+from hookvault.errors import PreconditionError
 from hookvault.outbound.guard import AddressPolicy
 from hookvault.paging import Page, cut, decode_cursor, encode_cursor
 from hookvault.queue.end import end_waiting
@@ -23,7 +21,8 @@ from hookvault.webhooks import store
 from hookvault.webhooks.call import Caller, budget_of
 from hookvault.webhooks.change import Editing, apply, view, with_signing_secret
 from hookvault.webhooks.delivery import DeliveryService, check_request
-from hookvault.webhooks.edit import check_fields, check_url, fault, kebab_case
+from hookvault.webhooks.draft import address, blank
+from hookvault.webhooks.edit import check_fields, fault
 from hookvault.webhooks.endpoint import Endpoints
 from hookvault.webhooks.model import CallRequest, CallResult, Counters, StoredWebhook, Webhook
 from hookvault.webhooks.once import OnceCaller
@@ -80,10 +79,10 @@ class WebhookService:
         check_fields({**fields, "workflow_name": workflow_name})
         moment, secret = now(), new_signing_secret()
         async with self._database.tenant(tenant_id) as tx:
-            url = await self._url(tx, workflow_name, fields.get("webhook_url"))
+            url = await address(tx, self._policy, workflow_name, fields.get("webhook_url"))
             cipher = await self._vault.active(tx, tenant_id)
             editing = Editing(cipher, moment, actor.label)
-            webhook = apply(_blank(tenant_id, workflow_name, url, editing), {**fields, "webhook_url": url}, editing)
+            webhook = apply(blank(tenant_id, workflow_name, url, editing), {**fields, "webhook_url": url}, editing)
             webhook = with_signing_secret(webhook, secret, editing)
             await store.insert(tx, webhook)
             if not webhook.is_active:
@@ -153,7 +152,7 @@ class WebhookService:
             fields = dict(changes)
             if "webhook_url" in fields:
                 name = fields.get("workflow_name") or webhook.workflow_name
-                fields["webhook_url"] = await self._url(tx, name, fields["webhook_url"])
+                fields["webhook_url"] = await address(tx, self._policy, name, fields["webhook_url"])
             webhook = apply(webhook, fields, editing)
             webhook = replace(webhook, config_version=webhook.config_version + 1)
             await store.update(tx, webhook)
@@ -340,43 +339,3 @@ class WebhookService:
             old = await self._vault.at(tx, tx.tenant_id, webhook.key_version)
             webhook = replace(webhook, **resealed(webhook, old, cipher))
         return webhook, Editing(cipher, now(), actor.label)
-
-    async def _url(self, tx: TenantTx, workflow_name: str, url: str | None) -> str:
-        """The address to store: the one given, or one derived from the tenant's n8n base URL."""
-        tenant = await tenants.get(tx, tx.tenant_id)
-        if url is None:
-            row = await integrations.find(tx)
-            n8n = row.configs.get("n8n") if row else None
-            if n8n is None or not n8n.enabled:
-                message = "Give webhookUrl, or configure and enable the tenant's n8n integration to derive it from."
-                raise InvalidError(message, errors=[{"field": "webhookUrl", "message": "is required"}])
-            base = n8n.values["baseUrl"].rstrip("/")
-            named = base.replace("{tenantId}", tenant.id).replace("{slug}", tenant.slug)
-            url = f"{named if named != base else f'{base}/{tenant.id}'}/{kebab_case(workflow_name)}"
-        check_url(url, self._policy)
-        return url
-
-
-def _blank(tenant_id: str, workflow_name: str, url: str, editing: Editing) -> StoredWebhook:
-    """A new webhook before its fields are set."""
-    return StoredWebhook(
-        id=new_id(),
-        tenant_id=tenant_id,
-        workflow_name=workflow_name,
-        webhook_url=url,
-        description="",
-        is_active=True,
-        auth_type="none",
-        auth_config={},
-        auth_token=None,
-        static_headers={},
-        signing_secret=None,
-        policy={},
-        secret_hints={},
-        key_version=editing.cipher.version,
-        config_version=1,
-        created_at=editing.moment,
-        created_by=editing.author,
-        updated_at=editing.moment,
-        updated_by=editing.author,
-    )
