@@ -4,6 +4,7 @@ from uuid import UUID
 
 from hookvault.clock import iso, now
 from hookvault.db.pool import Database
+from hookvault.fault import fault_point
 from hookvault.ids import new_id
 from hookvault.queue import store
 
@@ -21,6 +22,8 @@ async def end_waiting(database: Database, tenant_id: str, webhook_id: UUID | Non
         async with database.system() as tx:
             jobs = await store.list_jobs(tx, tenant_id, webhook_id, _BATCH)
             done = await store.end(tx, jobs, DELETED, ending("failed", "webhook_deleted"), ledger_id)
+            fault_point("end.before_commit")
+        fault_point("end.after_commit")
         ended += done
         if len(jobs) < _BATCH or not done:
             return ended

@@ -13,6 +13,7 @@ from hookvault.audit.model import IN_PROCESS, Actor
 from hookvault.clock import now
 from hookvault.db.pool import Database
 from hookvault.errors import InvalidError, PreconditionError
+from hookvault.fault import fault_point
 from hookvault.ids import NAME_PATTERN, is_name
 from hookvault.paging import Page
 from hookvault.queue.end import end_waiting
@@ -102,6 +103,7 @@ class TenantService:
             if await store.delete(tx, tenant_id):
                 await self._vault.delete_keys(tx, tenant_id)
                 await audit.record(tx, actor, "tenant.deleted", ("tenant", tenant_id), tenant_id=tenant_id)
+        fault_point("delete_tenant.after_commit")
         await end_waiting(self._database, tenant_id)
 
 

@@ -12,6 +12,7 @@ from hookvault.admission import store as admission
 from hookvault.clock import now
 from hookvault.db.pool import Database
 from hookvault.errors import HookvaultError, UnavailableError
+from hookvault.fault import fault_point
 from hookvault.log import get_logger
 from hookvault.webhooks import store
 from hookvault.webhooks.outcome import WINDOW_S, trips
@@ -57,10 +58,14 @@ class Circuits:
     async def take_probe(self, tenant_id: str, webhook_id: UUID) -> bool:
         """Whether the caller may make the one call that tries an open circuit."""
         async with self._database.tenant(tenant_id) as tx:
-            return await admission.take_probe(tx, tenant_id, webhook_id, PROBE_AFTER_S)
+            taken = await admission.take_probe(tx, tenant_id, webhook_id, PROBE_AFTER_S)
+        if taken:
+            fault_point("probe.after_commit")
+        return taken
 
     async def close(self, tenant_id: str, webhook_id: UUID) -> None:
         """Closes a circuit after a probe that did not break; what was held goes on."""
+        fault_point("circuit.before_close")
         async with self._database.tenant(tenant_id) as tx:
             closed = await admission.release(tx, tenant_id, webhook_id, _REASON)
         if closed:
@@ -89,5 +94,7 @@ class Circuits:
             opened = trips(calls, broken) and await admission.hold(
                 tx, tenant_id, webhook_id, _REASON, probe_s=PROBE_AFTER_S
             )
+            if opened:
+                fault_point("circuit.before_commit")
         if opened:
             _log.warning("circuit_opened", tenant=tenant_id, webhook=str(webhook_id), calls=calls, broken=broken)

@@ -9,6 +9,7 @@ from uuid import UUID
 from hookvault.admission.idempotency import Answered, IdempotencyKeys, check_key
 from hookvault.db.pool import Database
 from hookvault.errors import HookvaultError
+from hookvault.fault import fault_point
 from hookvault.ids import id_time, new_id
 from hookvault.webhooks import store
 from hookvault.webhooks.delivery import request_hash
@@ -44,6 +45,7 @@ class OnceCaller:
         begun = await self._keys.begin(place, hashed, new_id(), budget_s + _MARGIN_S)
         if isinstance(begun, Answered):
             return _result(begun.answer)
+        fault_point("once.after_begin")
         result = await self._recorded(tenant_id, begun.message_id) if begun.taken_over else None
         try:
             result = result or await run(begun.message_id)
@@ -51,6 +53,7 @@ class OnceCaller:
             if error.code != "recording_unavailable":  # nothing was sent: the key is free again
                 await self._keys.forget(place, begun.message_id)
             raise
+        fault_point("once.before_finish")
         await self._keys.finish(place, begun.message_id, _answer(result))
         return result
 

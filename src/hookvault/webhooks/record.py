@@ -12,6 +12,7 @@ import msgspec
 from hookvault.db.pool import Database
 from hookvault.db.writer import Writer
 from hookvault.errors import UnavailableError
+from hookvault.fault import fault_point
 from hookvault.webhooks import store
 from hookvault.webhooks.model import CallRecord
 from hookvault.webhooks.payload import REPLACEMENT
@@ -47,7 +48,9 @@ class Recorder(Writer[_Waiting]):
         return future
 
     async def _write(self, batch: Sequence[_Waiting]) -> None:
+        fault_point("record.before_commit")
         await write_calls(self._database, [call for call, _ in batch])
+        fault_point("record.after_commit")
 
     async def _was_written(self, batch: Sequence[_Waiting]) -> bool:
         async with self._database.system_statement() as tx:

@@ -61,6 +61,8 @@ class ReplayService:
             await store.replay(system, tenant_id, [((delivery.id, delivery.accepted_at), made)], self._ledger_id)
             target, detail = ("delivery", str(delivery_id)), {"deliveryId": str(made)}
             await audit.record(system, actor, "delivery.replayed", target, tenant_id=tenant_id, detail=detail)
+            fault_point("replay_one.before_commit")
+        fault_point("replay_one.after_commit")
         return made
 
     async def preview(self, tenant_id: str, which: DeliveryFilter, rate: float = DEFAULT_RATE) -> Preview:

@@ -11,6 +11,7 @@ from hookvault.audit.model import IN_PROCESS, SYSTEM, Actor
 from hookvault.clock import now
 from hookvault.db.pool import Database, TenantTx
 from hookvault.errors import PreconditionError
+from hookvault.fault import fault_point
 from hookvault.outbound.guard import AddressPolicy
 from hookvault.paging import Page, cut, decode_cursor, encode_cursor
 from hookvault.queue.end import end_waiting
@@ -201,11 +202,11 @@ class WebhookService:
         Deliveries that were waiting for it end `failed`, code `webhook_deleted`.
         """
         async with self._database.tenant(tenant_id) as tx:
-            if deleted := await store.delete(tx, webhook_id, moment=now(), author=actor.label):
+            if await store.delete(tx, webhook_id, moment=now(), author=actor.label):
                 await audit.record(tx, actor, "webhook.deleted", ("webhook", str(webhook_id)))
         self._endpoints.forget(tenant_id)
-        if deleted:
-            await end_waiting(self._database, tenant_id, webhook_id)
+        fault_point("delete.after_commit")
+        await end_waiting(self._database, tenant_id, webhook_id)  # also what a former try, cut short, left waiting
 
     async def switch_off(self, tenant_id: str, webhook_id: UUID, *, reason: str) -> None:
         """Switches a webhook off because its receiver answered that it is gone; what waits for it is held."""
@@ -214,6 +215,7 @@ class WebhookService:
                 await admission.hold(tx, tenant_id, webhook_id, _SWITCHED_OFF)
                 detail = {"reason": reason}
                 await audit.record(tx, SYSTEM, "webhook.switched_off", ("webhook", str(webhook_id)), detail=detail)
+                fault_point("gone.before_commit")
         self._endpoints.forget(tenant_id)
 
     async def call_webhook(

@@ -169,6 +169,8 @@ class Worker:
             if lanes:
                 await store.promote(tx, lanes)
                 fault_point("promote.before_commit")
+        if lanes:
+            fault_point("promote.after_commit")
 
     async def _round(self) -> bool:
         """Claims once; whether to go on at once."""

@@ -7,6 +7,7 @@ from typing import Any
 from hookvault.admission import store as admission
 from hookvault.clock import iso, now
 from hookvault.db.pool import Database
+from hookvault.fault import fault_point
 from hookvault.ids import new_id
 from hookvault.log import get_logger
 from hookvault.queue import store
@@ -38,7 +39,8 @@ class Upkeep:
             _log.warning("clock_set_back", seconds=back.total_seconds())
         async with self._database.system() as tx:
             entry = {"at": iso(now()), "event": "expired"}
-            await store.end(tx, await store.list_expired(tx), EXPIRED, entry, self._ledger_id)
+            if await store.end(tx, await store.list_expired(tx), EXPIRED, entry, self._ledger_id):
+                fault_point("expire.before_commit")
 
     async def tidy(self, days_to_keep: int) -> None:
         """Every minute: folds the account, and drops what is past its time."""
