@@ -144,10 +144,12 @@ WHERE q.tenant_id = first.tenant_id AND q.id = first.id AND NOT EXISTS (
     SELECT FROM delivery_queue h WHERE h.webhook_id = l.webhook_id AND h.ordering_key = l.ordering_key AND h.head)
 """
 
+# Only behind a head, whose end has the next one looked at: what was accepted since _PROMOTE found nobody would wait for ever.
 _BLOCK = """
 UPDATE delivery_queue q SET due_at = 'infinity'
 FROM unnest($1::uuid[], $2::text[]) AS l (webhook_id, ordering_key)
 WHERE q.webhook_id = l.webhook_id AND q.ordering_key = l.ordering_key AND NOT q.ready AND NOT q.head AND q.due_at < 'infinity'
+    AND EXISTS (SELECT FROM delivery_queue h WHERE h.webhook_id = l.webhook_id AND h.ordering_key = l.ordering_key AND h.head)
 """
 
 _RENEW = """
