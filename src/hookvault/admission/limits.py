@@ -3,7 +3,7 @@
 import asyncio
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
@@ -70,18 +70,22 @@ class Limits:
     async def allow(self, bounds: Sequence[Bound], want: int) -> int:
         """Lets up to `want` calls in, as far as every limit allows; how many. Each ends with `leave`."""
         granted = want
-        for number, bound in enumerate(bounds):
-            if bound.concurrency is not None:
-                got = await self._take_slots(bound, granted) if granted else 0
-                self._free(bounds[:number], granted - got)
-                granted = got
-        in_slots = granted
-        for number, bound in enumerate(bounds):
-            if bound.rate is not None:
-                got = await self._take_tokens(bound, granted) if granted else 0
-                self._give_back(bounds[:number], granted - got)
-                granted = got
-        self._free(bounds, in_slots - granted)
+        taken: list[tuple[Callable[[Sequence[Bound], int], None], Bound, int]] = []
+        try:
+            for bound in bounds:
+                if bound.concurrency is not None and granted:
+                    granted = await self._take_slots(bound, granted)
+                    taken.append((self._free, bound, granted))
+            for bound in bounds:
+                if bound.rate is not None and granted:
+                    granted = await self._take_tokens(bound, granted)
+                    taken.append((self._give_back, bound, granted))
+        except BaseException:  # nobody gets in, so nothing may stay taken
+            granted = 0
+            raise
+        finally:
+            for give_back, bound, got in taken:
+                give_back([bound], got - granted)
         return granted
 
     def leave(self, bounds: Sequence[Bound]) -> None:

@@ -196,26 +196,28 @@ class Worker:
         probes = {one.webhook_id for one in usable if one.circuit}
         wanted = self.shares.allot([(one.webhook_id, one.tenant_id) for one in usable])
         self._hungry = len(wanted) < len(usable) or sum(wanted.values()) >= self.shares.free
-        wanted = await self._allowed(wanted, endpoints, probes)
-        if not wanted:
-            return 0
-        async with self._database.system_statement() as tx:
-            jobs = await store.claim(tx, list(wanted.items()), self._process)
-        fault_point("claim.after_commit")
+        allowed: dict[UUID, int] = {}
         counts: dict[UUID, int] = {}
-        for job in jobs:
-            counts[job.webhook_id] = counts.get(job.webhook_id, 0) + 1
-        for webhook_id, places in leftover(wanted, counts).items():
-            self._limits.refund(endpoints[webhook_id].bounds, places)
+        try:
+            await self._allow(allowed, wanted, endpoints, probes)
+            if not allowed:
+                return 0
+            async with self._database.system_statement() as tx:
+                jobs = await store.claim(tx, list(allowed.items()), self._process)
+            for job in jobs:
+                counts[job.webhook_id] = counts.get(job.webhook_id, 0) + 1
+        finally:  # also when the database went away in between
+            for webhook_id, places in leftover(allowed, counts).items():
+                self._limits.refund(endpoints[webhook_id].bounds, places)
         if jobs:
+            fault_point("claim.after_commit")
             await self._begin(jobs, endpoints, probes)
         return len(jobs)
 
-    async def _allowed(
-        self, wanted: dict[UUID, int], endpoints: dict[UUID, Endpoint], probes: set[UUID]
-    ) -> dict[UUID, int]:
-        """What the limits and the circuits leave of what is wanted."""
-        allowed = {}
+    async def _allow(
+        self, allowed: dict[UUID, int], wanted: dict[UUID, int], endpoints: dict[UUID, Endpoint], probes: set[UUID]
+    ) -> None:
+        """Adds to `allowed` what the limits and the circuits leave of what is wanted."""
         for webhook_id, places in wanted.items():
             endpoint = endpoints[webhook_id]
             granted = places
@@ -227,7 +229,6 @@ class Worker:
                     self._look_again(endpoint.bounds)
             if granted:
                 allowed[webhook_id] = granted
-        return allowed
 
     def _look_again(self, bounds: Sequence[Bound]) -> None:
         self._again_s = min(self._again_s, max(self._limits.wait_s(bounds), 0.01))
