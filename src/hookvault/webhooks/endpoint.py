@@ -20,6 +20,7 @@ from hookvault.webhooks import store
 from hookvault.webhooks.echo import Redactor
 from hookvault.webhooks.model import AuthType, Policy, StoredWebhook
 from hookvault.webhooks.seal import place, policy_of
+from hookvault.webhooks.signing import Signer
 
 _FRESH_S = 1.0  # an admin's change is told to every process at once; one that was not told knows within this time
 _CACHED = 20_000
@@ -52,14 +53,16 @@ class Endpoint:
     circuit_open: bool = False
     refusal: tuple[str, str] | None = None
 
+    @cached_property
+    def _signers(self) -> tuple[Signer, ...]:
+        held = (self.signing_secret, self.previous_secret)
+        return tuple(Signer(secret) for secret in held if secret is not None)
+
     @property
-    def signing_secrets(self) -> Sequence[Secret]:
+    def signers(self) -> Sequence[Signer]:
         """What a call is signed with: the secret, and beside it the former one while both hold. The newest first."""
-        if self.signing_secret is None:
-            return ()
-        if self.previous_secret is None or self.previous_until is None or self.previous_until <= now():
-            return (self.signing_secret,)
-        return (self.signing_secret, self.previous_secret)
+        both = self.previous_until is not None and self.previous_until > now()
+        return self._signers if both else self._signers[:1]
 
     @cached_property
     def redactor(self) -> Redactor:

@@ -12,7 +12,6 @@ import msgspec
 
 from hookvault.vault.secret import Secret
 from hookvault.webhooks.endpoint import Endpoint
-from hookvault.webhooks.signing import sign, signing_key
 
 USER_AGENT = "Hookvault/1"
 RESERVED = frozenset(
@@ -68,10 +67,9 @@ def own_headers(endpoint: Endpoint, message_id: UUID, call_id: UUID) -> dict[str
 def wire_headers(endpoint: Endpoint, own: Mapping[str, str], body: bytes) -> Headers:
     """All headers of one attempt: its own, the signature over exactly these bytes, the tenant's static ones and its auth."""
     headers = list(own.items())
-    secrets = endpoint.signing_secrets
-    if secrets:
+    if signers := endpoint.signers:
         message = own["webhook-id"], own["webhook-timestamp"], body
-        headers.append(("webhook-signature", " ".join([sign(signing_key(secret), *message) for secret in secrets])))
+        headers.append(("webhook-signature", " ".join([signer.sign(*message) for signer in signers])))
     headers.extend([(name, value.open()) for name, value in endpoint.static_headers])
     if endpoint.auth_token is not None:
         headers.extend(_AUTH[endpoint.auth_type](endpoint.auth_config, endpoint.auth_token))

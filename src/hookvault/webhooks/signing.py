@@ -5,7 +5,7 @@ import binascii
 import hmac
 import secrets
 
-from hookvault.vault.secret import Secret
+from hookvault.vault.secret import HIDDEN, Secret
 
 PREFIX = "whsec_"
 _KEY_BYTES = 32
@@ -29,6 +29,22 @@ def signing_key(secret: Secret) -> bytes:
         return base64.b64decode(text[len(PREFIX) :], validate=True)
     except binascii.Error:
         raise ValueError("A signing secret is whsec_ and base64.") from None
+
+
+class Signer:
+    """Signs with one secret, decoded once. Shows nothing of it."""
+
+    __slots__ = ("_key",)
+
+    def __init__(self, secret: Secret) -> None:
+        self._key = signing_key(secret)
+
+    def sign(self, message_id: str, timestamp: int | str, body: bytes) -> str:
+        """As the function `sign`, with this secret."""
+        return sign(self._key, message_id, timestamp, body)
+
+    def __repr__(self) -> str:
+        return HIDDEN
 
 
 def sign(key: bytes, message_id: str, timestamp: int | str, body: bytes) -> str:

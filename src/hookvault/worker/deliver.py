@@ -1,13 +1,12 @@
 """One job: called, judged, and how it goes on."""
 
 import random
-from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 
-from hookvault.clock import iso, now
+from hookvault.clock import iso, now, stamp
 from hookvault.errors import HookvaultError
 from hookvault.ids import new_id
 from hookvault.log import get_logger
@@ -22,9 +21,24 @@ from hookvault.worker.ack import Outcome
 MOST_LOST = 5  # workers that may die over one job before it is given up
 _PUT_OFF_S = 60.0
 _REFUSED = frozenset({"address_blocked", "invalid_url", "invalid_header"})
+_SUCCESS = Decision("delivered")
 _encode = msgspec.json.Encoder().encode
 _random = random.Random()  # noqa: S311 - spreads retries, guards nothing
 _log = get_logger()
+
+
+class TrailEvent(msgspec.Struct, rename="camel", omit_defaults=True):
+    """One entry of a delivery's trail, as it is stored."""
+
+    at: str
+    event: str
+    worker: str | None = None
+    probe: bool | None = None
+    call_id: str | None = None
+    ms: int | None = None
+    status_code: int | None = None
+    code: str | None = None
+    retry_at: str | None = None
 
 
 class Claimed(NamedTuple):
@@ -47,11 +61,12 @@ class Delivered(NamedTuple):
 
 async def deliver(client: OutboundClient, claimed: Claimed, worker: str, default_timeout_s: float) -> Delivered:
     """Calls a claimed job's webhook once and decides how the job goes on. Never raises."""
-    job, present = claimed.job, now()
+    job = claimed.job
+    present = None if job.deliver_before is None else now()
     if job.claims - job.attempts > MOST_LOST:
         message = f"{MOST_LOST} workers died over this delivery before they could say how it went; it was given up."
         return Delivered(_ended(claimed, worker, Decision("failed", code="worker_lost", message=message)))
-    if job.deliver_before is not None and job.deliver_before <= present:
+    if job.deliver_before is not None and present is not None and job.deliver_before <= present:
         message = "It could not be delivered before its deliverBefore."
         return Delivered(_ended(claimed, worker, Decision("expired", code="deliver_before_passed", message=message)))
     try:
@@ -66,16 +81,8 @@ async def deliver(client: OutboundClient, claimed: Claimed, worker: str, default
 async def _called(client: OutboundClient, claimed: Claimed, worker: str, timeout_s: float) -> Delivered:
     job, message, endpoint = claimed.job, claimed.message, claimed.endpoint
     attempt = await make_attempt(client, endpoint, (job.id, new_id()), message.payload, timeout_s)
-    number = job.attempts + 1
-    decision = decide(
-        plan_of(endpoint.policy, message.max_retries),
-        attempt.verdict,
-        attempts=number,
-        headers=attempt.retry_headers,
-        jitter=_random.uniform(-1.0, 1.0),
-        present=now(),
-        deliver_before=job.deliver_before,
-    )
+    verdict, number = attempt.verdict, job.attempts + 1
+    decision = _SUCCESS if verdict.success else _decided(claimed, attempt, number)
     record = record_of(
         endpoint,
         attempt,
@@ -85,32 +92,44 @@ async def _called(client: OutboundClient, claimed: Claimed, worker: str, timeout
         metadata=message.metadata,
         delivery_id=job.id,
     )
-    events = [*_claimed_event(claimed, worker), _call_event(attempt), *_end_event(decision)]
+    events = [_claimed_event(claimed, worker), _call_event(attempt), _end_event(decision)]
     ack = _ack(job, decision, number, attempt.status, events)
-    verdict = attempt.verdict
-    outcome = Outcome(record, ack, _lane(job), job.webhook_id, broken=verdict.broken, gone=verdict.gone)
+    outcome = Outcome(record, ack, _lane(job), job.webhook_id, verdict.broken, verdict.gone)
     answered = attempt.status is not None or verdict.code in _REFUSED
     return Delivered(outcome, attempt.elapsed_ms / 1000, answered)
 
 
-def _timeout_s(claimed: Claimed, present: datetime, default_s: float) -> float:
+def _decided(claimed: Claimed, attempt: Attempt, number: int) -> Decision:
+    return decide(
+        plan_of(claimed.endpoint.policy, claimed.message.max_retries),
+        attempt.verdict,
+        attempts=number,
+        headers=attempt.retry_headers,
+        jitter=_random.uniform(-1.0, 1.0),
+        present=now(),
+        deliver_before=claimed.job.deliver_before,
+    )
+
+
+def _timeout_s(claimed: Claimed, present: datetime | None, default_s: float) -> float:
     asked = claimed.message.timeout_ms or claimed.endpoint.policy.timeout_ms
     timeout_s = min(asked or default_s * 1000, MAX_BUDGET_MS) / 1000
     deadline = claimed.job.deliver_before
-    return timeout_s if deadline is None else max(0.001, min(timeout_s, (deadline - present).total_seconds()))
+    if deadline is None or present is None:
+        return timeout_s
+    return max(0.001, min(timeout_s, (deadline - present).total_seconds()))
 
 
 def _ended(claimed: Claimed, worker: str, decision: Decision) -> Outcome:
     """The outcome of a job that was not called."""
     job = claimed.job
-    if decision.status == "pending":
-        events = [*_claimed_event(claimed, worker), _event("put_off", code=decision.code)]
-    else:
-        events = [*_claimed_event(claimed, worker), *_end_event(decision)]
+    put_off = decision.status == "pending"
+    last = TrailEvent(stamp(), "put_off", code=decision.code) if put_off else _end_event(decision)
+    events = [_claimed_event(claimed, worker), last]
     return Outcome(None, _ack(job, decision, job.attempts, None, events), _lane(job), job.webhook_id)
 
 
-def _ack(job: Job, decision: Decision, attempts: int, status_code: int | None, events: list[Any]) -> Ack:
+def _ack(job: Job, decision: Decision, attempts: int, status_code: int | None, events: list[TrailEvent]) -> Ack:
     ok = decision.status == "delivered"
     return Ack(
         job.tenant_id,
@@ -131,25 +150,20 @@ def _lane(job: Job) -> Lane | None:
     return None if job.ordering_key is None else Lane(job.webhook_id, job.ordering_key)
 
 
-def _claimed_event(claimed: Claimed, worker: str) -> list[Mapping[str, Any]]:
-    entry = {"at": claimed.at, "event": "claimed", "worker": worker}
-    return [{**entry, "probe": True} if claimed.probe else entry]
+def _claimed_event(claimed: Claimed, worker: str) -> TrailEvent:
+    return TrailEvent(claimed.at, "claimed", worker=worker, probe=claimed.probe or None)
 
 
-def _call_event(attempt: Attempt) -> Mapping[str, Any]:
-    verdict = attempt.verdict
-    name = "refused" if verdict.code in _REFUSED else "called"
-    entry = {"at": iso(now()), "event": name, "callId": str(attempt.id), "ms": attempt.elapsed_ms}
-    if attempt.status is not None:
-        entry["statusCode"] = attempt.status
-    return entry if verdict.success else {**entry, "code": verdict.code}
+def _call_event(attempt: Attempt) -> TrailEvent:
+    code = attempt.verdict.code
+    name = "refused" if code in _REFUSED else "called"
+    return TrailEvent(
+        stamp(), name, call_id=str(attempt.id), ms=attempt.elapsed_ms, status_code=attempt.status, code=code
+    )
 
 
-def _end_event(decision: Decision) -> list[Mapping[str, Any]]:
+def _end_event(decision: Decision) -> TrailEvent:
     if decision.status == "pending":
-        return [_event("retry", retryAt=iso(now() + timedelta(seconds=decision.pause_s)), code=decision.code)]
-    return [_event(decision.status, code=decision.code)]
-
-
-def _event(name: str, **more: Any) -> Mapping[str, Any]:
-    return {"at": iso(now()), "event": name, **{key: value for key, value in more.items() if value is not None}}
+        again = iso(now() + timedelta(seconds=decision.pause_s))
+        return TrailEvent(stamp(), "retry", retry_at=again, code=decision.code)
+    return TrailEvent(stamp(), decision.status, code=decision.code)

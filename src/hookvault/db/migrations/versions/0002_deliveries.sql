@@ -333,8 +333,8 @@ BEGIN
     FOREACH parent IN ARRAY ARRAY['webhook_analytics', 'webhook_deliveries'] LOOP
         partition := parent || '_p' || to_char(day, 'YYYYMMDD');
         IF to_regclass(partition) IS NULL THEN
-            EXECUTE format('CREATE TABLE %I PARTITION OF %I FOR VALUES FROM (%L) TO (%L)', partition, parent,
-                day::timestamptz, (day + 1)::timestamptz);
+            EXECUTE format('CREATE TABLE %I PARTITION OF %I FOR VALUES FROM (%L) TO (%L) WITH (fillfactor = %s)', partition,
+                parent, day::timestamptz, (day + 1)::timestamptz, CASE parent WHEN 'webhook_deliveries' THEN 50 ELSE 100 END);
             PERFORM hookvault_protect(partition::regclass, 'tenant_id');
             made := true;
         END IF;
