@@ -141,7 +141,7 @@ class WebhookPut(WebhookFields):
 class RotateIn(Wire):
     """How long calls are signed with the former secret too."""
 
-    overlap_hours: float = Field(24.0, ge=0, le=168, allow_inf_nan=False)
+    overlap_hours: float = Field(24.0, ge=0, le=168, allow_inf_nan=False, strict=True)
 
 
 class WebhookOut(Wire):

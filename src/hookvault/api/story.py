@@ -56,7 +56,7 @@ class ReplayIn(Wire):
     error_code: str | None = Field(None, max_length=64)
     start_date: Moment | None = None
     end_date: Moment | None = None
-    rate_per_second: float = Field(50.0, ge=0.1, le=10_000, allow_inf_nan=False)
+    rate_per_second: float = Field(50.0, ge=0.1, le=10_000, allow_inf_nan=False, strict=True)
     preview: bool = Field(False, strict=True, description="Only count.")
 
 
