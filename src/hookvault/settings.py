@@ -78,7 +78,9 @@ class Settings(BaseSettings):
         65536, ge=0, le=16_777_216, description="Bytes of a response that are kept."
     )
     webhook_max_payload_bytes: int = Field(1_048_576, ge=2, le=16_777_216, description="Bytes that a payload may have.")
-    webhook_concurrency: int = Field(256, ge=1, le=10_000, description="Calls in flight at once in one process.")
+    webhook_concurrency: int = Field(
+        256, ge=1, le=10_000, description="Calls in flight at once in one process, and as many deliveries."
+    )
     analytics_retention_days: int = Field(90, ge=1, le=3650, description="Days after which recorded calls are dropped.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="The least level that is logged."

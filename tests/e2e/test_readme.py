@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 SECTION = re.compile(r"## Your first recorded call\n(.*?)\n## ", re.DOTALL)
 BLOCK = re.compile(r"```(sh|json)\n(.*?)```", re.DOTALL)
 CHANGING = re.compile(
-    r'"(?:callId|id|createdAt|updatedAt|startDate|endDate|createdBy|responseTime|averageResponseTime|p50|p95|p99)":'
+    r'"(?:callId|deliveryId|id|createdAt|updatedAt|startDate|endDate|createdBy|responseTime|averageResponseTime|p50|p95|p99)":'
     r'(?:"[^"]*"|null|[0-9.]+)'
 )
 

@@ -109,7 +109,7 @@ class TrialService:
                 url = await address(tx, self._policy, name, fields.get("webhook_url"))
             except OutboundError as error:  # an address that can be seen to be refused is the answer, not an error
                 verdict = Verdict(allowed=False, host="", code=error.code, message=error.message)
-                return Trial(verdict, str(fields.get("webhook_url")), [], body, [], None)
+                return Trial(verdict, "", [], body, [], None)  # without the URL, which may hold a password
             cipher = await self._vault.active(tx, tenant_id)
             editing = Editing(cipher, now(), actor.label)
             draft = apply(blank(tenant_id, name, url, editing), {**fields, "webhook_url": url}, editing)
