@@ -1,13 +1,12 @@
 """`hookvault worker`: delivers, without the web. As many as there are cores, on as many machines as there are."""
 
 import asyncio
-import gc
 import signal
 
 import typer
 
 from hookvault import __version__, log, wiring
-from hookvault.cli.session import finish
+from hookvault.cli.session import calm_collector, finish
 from hookvault.settings import Settings, load_settings
 
 _log = log.get_logger(__name__)
@@ -28,7 +27,7 @@ async def _work(settings: Settings) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
         await app.start()
-        gc.freeze()  # what lives as long as the process is not looked through again and again
+        calm_collector()
         _announce(settings)
         await stop.wait()
         _log.info("worker_stopping", in_flight=app.worker.in_flight)

@@ -16,7 +16,6 @@ _DEFAULTS = """
 # Chosen by Hookvault when the cluster was made; change them here. What must hold is set on the command line.
 max_connections = 100
 shared_buffers = 128MB
-wal_compression = on
 jit = off
 """
 

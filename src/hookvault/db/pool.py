@@ -169,7 +169,8 @@ async def _open_pool(dsn: str, kind: str, size: int, *, by_roles: bool) -> Any:
             # empty when they are made, and what suits no rows must not be kept for a million.
             await connection.execute(
                 "SET plan_cache_mode = force_generic_plan; "
-                "SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off"
+                "SET enable_seqscan = off; SET enable_bitmapscan = off; SET enable_material = off; "
+                "SET enable_hashjoin = off; SET enable_mergejoin = off"
             )
         if by_roles:
             await connection.execute(f"SET ROLE hookvault_{kind}")

@@ -51,7 +51,10 @@ _ENQUEUE_WITH = "SELECT hookvault_enqueue($1, $2, $3, $4::text::jsonb)"
 
 _EXISTING = """
 SELECT d.id FROM unnest($1::text[], $2::timestamptz[], $3::uuid[]) AS k (tenant_id, accepted_at, id)
-JOIN webhook_deliveries d ON d.tenant_id = k.tenant_id AND d.accepted_at = k.accepted_at AND d.id = k.id
+CROSS JOIN LATERAL (
+    SELECT m.id FROM webhook_deliveries m
+    WHERE m.tenant_id = k.tenant_id AND m.accepted_at = k.accepted_at AND m.id = k.id LIMIT 1
+) d
 """
 
 _APPEND = """

@@ -54,11 +54,14 @@ FROM chosen WHERE q.ctid = chosen.place AND q.ready
 RETURNING q.tenant_id, q.id, q.accepted_at, q.webhook_id, q.claims, q.attempts, q.ordering_key, q.deliver_before
 """
 
+# Row by row, which the LIMIT says: joined, it may be planned as all that was accepted between the oldest and the newest of them.
 _MESSAGES = """
-SELECT d.id, d.payload, d.triggered_by, d.metadata::text AS metadata, d.timeout_ms, d.max_retries
-FROM unnest($1::text[], $2::timestamptz[], $3::uuid[]) AS k (tenant_id, accepted_at, id)
-JOIN webhook_deliveries d ON d.tenant_id = k.tenant_id AND d.accepted_at = k.accepted_at AND d.id = k.id
-WHERE d.accepted_at >= $4 AND d.accepted_at <= $5
+SELECT d.* FROM unnest($1::text[], $2::timestamptz[], $3::uuid[]) AS k (tenant_id, accepted_at, id)
+CROSS JOIN LATERAL (
+    SELECT m.id, m.payload, m.triggered_by, m.metadata::text AS metadata, m.timeout_ms, m.max_retries FROM webhook_deliveries m
+    WHERE m.tenant_id = k.tenant_id AND m.accepted_at = k.accepted_at AND m.id = k.id
+        AND m.accepted_at >= $4 AND m.accepted_at <= $5 LIMIT 1
+) d
 """
 
 # What every way to an end shares: the job goes, its story ends, the ledger counts it. {gone} says which jobs.
