@@ -1,7 +1,11 @@
 """Who may what: no key, wrong keys, scopes, and the wall between tenants."""
 
+import asyncio
+
 import pytest
 from tenancy import PLATFORM, is_problem
+
+from hookvault.deliveries.model import DeliveryFilter
 
 ID = "01890000-0000-7000-8000-000000000000"
 TENANT = f"{PLATFORM}/tenants/{{tenant}}"
@@ -24,6 +28,8 @@ ROUTES = [
     ("PUT", f"{TENANT}/webhooks/{{webhook}}"),
     ("DELETE", f"{TENANT}/webhooks/{{webhook}}"),
     ("POST", f"{TENANT}/webhooks/{{webhook}}/signing-secret/rotate"),
+    ("POST", f"{TENANT}/webhooks/dry-run"),
+    ("POST", f"{TENANT}/webhooks/{{webhook}}/test"),
     ("GET", f"{TENANT}/webhooks/{{webhook}}/analytics"),
     ("GET", f"{TENANT}/webhooks/analytics"),
     ("GET", f"{TENANT}/webhooks/analytics/summary"),
@@ -31,6 +37,14 @@ ROUTES = [
     ("POST", f"{PLATFORM}/api-keys"),
     ("DELETE", f"{PLATFORM}/api-keys/{ID}"),
     ("POST", "/api/tenants/{tenant}/webhooks/{name}/call"),
+    ("POST", "/api/tenants/{tenant}/webhooks/{name}/deliveries"),
+    ("GET", "/api/tenants/{tenant}/deliveries"),
+    ("GET", "/api/tenants/{tenant}/deliveries/{delivery}"),
+    ("POST", "/api/tenants/{tenant}/deliveries/{delivery}/replay"),
+    ("POST", "/api/tenants/{tenant}/deliveries/replay"),
+    ("GET", "/api/tenants/{tenant}/deliveries/replays"),
+    ("GET", "/api/tenants/{tenant}/deliveries/replays/{replay}"),
+    ("POST", "/api/tenants/{tenant}/deliveries/replays/{replay}/cancel"),
 ]
 OPEN = {"/", "/healthz", "/readyz", "/metrics", "/api/docs", "/api/docs.css", "/api/openapi.json"}
 EVERY_ROUTE = pytest.mark.parametrize(("method", "path"), ROUTES)
@@ -40,6 +54,7 @@ async def test_the_list_of_routes_above_is_whole(client):
     document = (await client.get("/api/openapi.json")).json()
     known = {(method.upper(), path) for path, methods in document["paths"].items() for method in methods}
     shape = {"{tenant}": "{tenantId}", "{webhook}": "{webhookId}", ID: "{keyId}", "{name}": "{workflowName}"}
+    shape |= {"{delivery}": "{deliveryId}", "{replay}": "{replayId}"}
 
     def written(path):
         for kind in ("whatsapp", "sms", "n8n"):
@@ -67,7 +82,7 @@ KEYS = [
 
 @EVERY_ROUTE
 async def test_without_a_valid_key_nothing_but_401(stranger, method, path):
-    url = path.format(tenant="nobody", webhook=ID, name="orders")
+    url = path.format(tenant="nobody", webhook=ID, name="orders", delivery=ID, replay=ID)
     for key in KEYS:
         headers = {} if key is None else {"authorization": key.encode("latin-1")}
         answer = await stranger.request(method, url, json={}, headers=headers)
@@ -83,9 +98,22 @@ async def two(client, app):
     for name in ("a", "b"):
         tenant = await app.tenants.create_tenant(f"Tenant {name}")
         webhook = await app.webhooks.create_n8n_webhook(tenant.id, "orders", webhook_url="http://127.0.0.1:1/x")
+        delivery = await app.webhooks.enqueue(tenant.id, "orders", {"of": name}, max_retries=0)
+        async with asyncio.timeout(10):
+            while (await app.deliveries.get_delivery(tenant.id, delivery)).delivery.status != "failed":
+                await asyncio.sleep(0.01)
+        replay = await app.replays.start(tenant.id, DeliveryFilter())
+        await app.replays.cancel(tenant.id, replay.id)
         key = await app.api_keys.create_api_key("two", tenant_id=tenant.id)
         made[name] = {"id": tenant.id, "webhook": str(webhook.id), "key": key.token.open()}
+        made[name] |= {"delivery": str(delivery), "replay": str(replay.id)}
     return made
+
+
+def placed(path, one):
+    """A route of one of the two."""
+    found = {"tenant": one["id"], "webhook": one["webhook"], "delivery": one["delivery"], "replay": one["replay"]}
+    return path.format(name="orders", **found)
 
 
 async def state_of(owner, tenant_id):
@@ -97,6 +125,11 @@ async def state_of(owner, tenant_id):
         "webhook_analytics",
         "audit_events",
         "api_keys",
+        "webhook_deliveries",
+        "delivery_queue",
+        "delivery_holds",
+        "delivery_replays",
+        "idempotency_keys",
     )
     rows = [await owner("SELECT t::text FROM tenants t WHERE id = $1", tenant_id)]
     for table in tables:
@@ -108,16 +141,15 @@ async def state_of(owner, tenant_id):
 async def test_a_tenants_key_gets_403_from_the_platform_and_from_every_other_tenant(stranger, two, owner, method, path):
     headers = {"authorization": f"Bearer {two['a']['key']}"}
     before = await state_of(owner, two["b"]["id"])
-    other = path.format(tenant=two["b"]["id"], webhook=two["b"]["webhook"], name="orders")
+    other = placed(path, two["b"])
     existing = await stranger.request(method, other, json={"payload": 1}, headers=headers)
     is_problem(existing, 403, "forbidden")
-    missing = await stranger.request(
-        method, path.format(tenant="nobody", webhook=ID, name="x"), json={}, headers=headers
-    )
+    nowhere = {"id": "nobody", "webhook": ID, "delivery": ID, "replay": ID}
+    missing = await stranger.request(method, placed(path, nowhere), json={}, headers=headers)
     assert (missing.status_code, missing.content) == (existing.status_code, existing.content)
     if path.startswith(PLATFORM):
-        own = path.format(tenant=two["a"]["id"], webhook=two["a"]["webhook"], name="orders")
-        assert (await stranger.request(method, own, json={}, headers=headers)).content == existing.content
+        own = await stranger.request(method, placed(path, two["a"]), json={}, headers=headers)
+        assert own.content == existing.content
     assert await state_of(owner, two["b"]["id"]) == before
 
 
@@ -138,6 +170,7 @@ async def test_another_tenants_webhook_id_is_not_found_under_the_own_path(client
         ("PUT", "", {"description": "mine now"}),
         ("POST", "/signing-secret/rotate", None),
         ("GET", "/analytics", None),
+        ("POST", "/test", None),
     ):
         path = f"{PLATFORM}/tenants/{two['a']['id']}/webhooks"
         foreign = await client.request(method, f"{path}/{two['b']['webhook']}{tail}", json=body)
@@ -151,10 +184,59 @@ async def test_another_tenants_webhook_id_is_not_found_under_the_own_path(client
     assert await state_of(owner, two["b"]["id"]) == before
 
 
+async def test_another_tenants_delivery_or_replay_is_not_found_under_the_own_path(stranger, two, owner):
+    before = await state_of(owner, two["b"]["id"])
+    headers = {"authorization": f"Bearer {two['a']['key']}"}
+    path = f"/api/tenants/{two['a']['id']}/deliveries"
+    for method, tail, kind in (
+        ("GET", "", "delivery"),
+        ("POST", "/replay", "delivery"),
+        ("GET", "", "replay"),
+        ("POST", "/cancel", "replay"),
+    ):
+        place = path if kind == "delivery" else f"{path}/replays"
+        foreign = await stranger.request(method, f"{place}/{two['b'][kind]}{tail}", headers=headers)
+        missing = await stranger.request(method, f"{place}/{ID}{tail}", headers=headers)
+        is_problem(foreign, 404, f"{kind}_not_found")
+        assert foreign.text.replace(two["b"][kind], ID) == missing.text
+    listed = await stranger.get(path, headers=headers)
+    assert [item["id"] for item in listed.json()["items"]] == [two["a"]["delivery"]]
+    replay = {"webhookId": two["b"]["webhook"], "preview": True}
+    counted = await stranger.post(f"{path}/replay", json=replay, headers=headers)
+    assert (counted.status_code, counted.json()["count"]) == (200, 0)
+    assert await state_of(owner, two["b"]["id"]) == before
+
+
+@pytest.mark.parametrize("scopes", [["read"], ["send"], ["read", "send"]])
+async def test_a_key_without_the_scope_cannot_deliver_or_replay(stranger, two, acme, n8n, scopes):
+    webhook = await acme.webhook(n8n.url())
+    headers = {"authorization": f"Bearer {(await acme.key(*scopes))['key']}"}
+    path = f"/api/tenants/{acme.id}"
+    hook = f"{path}/webhooks/{webhook['workflowName']}/deliveries"
+    for url, body in (
+        (hook, {"payload": 1}),
+        (f"{path}/deliveries/replay", {}),
+        (f"{path}/deliveries/replay", {"preview": True}),
+        (f"{path}/deliveries/{ID}/replay", None),
+        (f"{path}/deliveries/replays/{ID}/cancel", None),
+    ):
+        is_problem(await stranger.post(url, json=body, headers=headers), 403, "forbidden")
+    expected = 200 if "read" in scopes else 403
+    assert (await stranger.get(f"{path}/deliveries", headers=headers)).status_code == expected
+    assert n8n.seen == []
+    caller = {"authorization": f"Bearer {(await acme.key('call'))['key']}"}
+    assert (await stranger.post(hook, json={"payload": 1}, headers=caller)).status_code == 202
+    is_problem(await stranger.get(f"{path}/deliveries", headers=caller), 403, "forbidden")
+
+
 @pytest.mark.parametrize(
     "path",
     [
         "/api/tenants/{a}/../{b}/webhooks/orders/call",
+        "/api/tenants/{a}/../{b}/webhooks/orders/deliveries",
+        "/api/tenants/{b}%2fwebhooks/orders/deliveries",
+        "/api/tenants/{a}/webhooks/..%2F..%2F{b}%2Fwebhooks%2Forders/deliveries",
+        "/api/tenants/{a}/..%2F{b}/deliveries",
         "/api/tenants/{a}%2F..%2F{b}/webhooks/orders/call",
         "/api/tenants/{b}%2fwebhooks/orders/call",
         "//api/tenants/{b}/webhooks/orders/call",

@@ -331,9 +331,7 @@ async def test_calls_of_many_at_once_are_all_recorded(acme, n8n):
 
 
 async def test_a_record_that_cannot_be_committed_is_503_with_the_call_id(client, acme, n8n, database_gone, monkeypatch):
-    monkeypatch.setattr(
-        "hookvault.db.writer.PATIENCE_S", 0.5
-    )  # the whole wait is told of in the end-to-end tests
+    monkeypatch.setattr("hookvault.db.writer.PATIENCE_S", 0.5)  # the whole wait is told of in the end-to-end tests
     webhook = await acme.webhook(n8n.url())
     for module in ("webhooks.endpoint", "accounts.keys"):
         monkeypatch.setattr(f"hookvault.{module}._FRESH_S", 60)  # seconds; what is known already needs no database

@@ -1,5 +1,6 @@
 """schemathesis makes requests from the OpenAPI document, good and bad ones: nothing breaks, every answer is as documented."""
 
+import asyncio
 import itertools
 
 import pytest
@@ -11,10 +12,12 @@ from schemathesis.specs.openapi import checks as conforms
 from tenancy import PLATFORM
 
 from canary import CANARY
+from hookvault.deliveries.model import ENDED, DeliveryFilter
 from hookvault.errors import NotFoundError
 from n8n import N8n
 
 CALL = "/api/tenants/{tenantId}/webhooks/{workflowName}/call"
+DELIVERIES = "/api/tenants/{tenantId}/deliveries"
 CALL_CODES = {502: "webhook_failed", 504: "webhook_timeout"}
 EXAMPLES = 15
 UNLIKELY = {"webhookUrl", "authType", "authConfig", "authToken", "staticHeaders"}  # random ones are never acceptable
@@ -58,8 +61,9 @@ class World:
     async def _ensure(self):
         app = self._app
         try:
-            if (await app.tenants.get_tenant(TENANT)).status != "active":
-                await app.tenants.update_tenant(TENANT, {"status": "active"})
+            tenant = await app.tenants.get_tenant(TENANT)
+            if (tenant.status, tenant.rate_limit, tenant.concurrency) != ("active", None, None):
+                await app.tenants.update_tenant(TENANT, {"status": "active", "rate_limit": None, "concurrency": None})
         except NotFoundError:
             await app.tenants.create_tenant("Fuzzed", tenant_id=TENANT)
         found = {item.workflow_name: item.id for item in await app.webhooks.get_n8n_webhooks_by_tenant(TENANT)}
@@ -68,7 +72,22 @@ class World:
         app.webhooks.forget(TENANT)
         if (await app.integrations.get_tenant_integration(TENANT)) is None:
             await app.integrations.create_tenant_integration(TENANT, n8n_base_url="https://n8n.example.com/webhook")
-        return {"tenantId": TENANT, "webhookId": str(found["changed"]), "workflowName": "called", "kind": "n8n"}
+        known = {"tenantId": TENANT, "webhookId": str(found["changed"]), "workflowName": "called", "kind": "n8n"}
+        return known | await self._delivered()
+
+    async def _delivered(self):
+        """A delivery that has ended and a replay, of the tenant as it is now."""
+        app = self._app
+        listed = (await app.deliveries.list_deliveries(TENANT, DeliveryFilter(ENDED), limit=1)).items
+        if not listed:
+            made = await app.webhooks.enqueue(TENANT, "called", 1)
+            async with asyncio.timeout(10):
+                while (await app.deliveries.get_delivery(TENANT, made)).delivery.status not in ENDED:
+                    await asyncio.sleep(0.01)
+        ended = (await app.deliveries.list_deliveries(TENANT, DeliveryFilter(ENDED), limit=1)).items[0]
+        replays = (await app.replays.list_page(TENANT, limit=1)).items
+        replay = replays[0] if replays else await app.replays.start(TENANT, DeliveryFilter(ENDED))
+        return {"deliveryId": str(ended.id), "replayId": str(replay.id)}
 
 
 @pytest.fixture(scope="module")
@@ -92,12 +111,21 @@ OPERATIONS = [
     *[(method, HOOKS) for method in ("GET", "POST")],
     *[(method, f"{HOOKS}/{{webhookId}}") for method in ("GET", "PUT", "DELETE")],
     ("POST", f"{HOOKS}/{{webhookId}}/signing-secret/rotate"),
+    ("POST", f"{HOOKS}/dry-run"),
+    ("POST", f"{HOOKS}/{{webhookId}}/test"),
     ("GET", f"{HOOKS}/{{webhookId}}/analytics"),
     ("GET", f"{HOOKS}/analytics"),
     ("GET", f"{HOOKS}/analytics/summary"),
     *[(method, f"{PLATFORM}/api-keys") for method in ("GET", "POST")],
     ("DELETE", f"{PLATFORM}/api-keys/{{keyId}}"),
     ("POST", CALL),
+    ("POST", "/api/tenants/{tenantId}/webhooks/{workflowName}/deliveries"),
+    ("GET", DELIVERIES),
+    ("GET", f"{DELIVERIES}/{{deliveryId}}"),
+    *[("POST", f"{DELIVERIES}/{tail}replay") for tail in ("", "{deliveryId}/")],
+    ("GET", f"{DELIVERIES}/replays"),
+    ("GET", f"{DELIVERIES}/replays/{{replayId}}"),
+    ("POST", f"{DELIVERIES}/replays/{{replayId}}/cancel"),
     *[("GET", path) for path in ("/healthz", "/readyz", "/metrics")],
 ]
 

@@ -6,7 +6,7 @@ import pytest
 from tenancy import PLATFORM, is_problem
 
 TENANTS = f"{PLATFORM}/tenants"
-FIELDS = {"id", "slug", "name", "status", "version", "createdAt", "updatedAt"}
+FIELDS = {"id", "slug", "name", "status", "version", "createdAt", "updatedAt", "rateLimit", "concurrency"}
 
 
 async def test_create_and_read(client):
@@ -47,6 +47,35 @@ async def test_change_with_if_match(client, acme):
     is_problem(await client.patch(acme.path, json={"name": "X"}, headers={"if-match": "abc"}), 412, "version_mismatch")
     assert (await client.patch(acme.path, json={"name": "Y"}, headers={"if-match": "*"})).status_code == 200
     assert (await client.get(acme.path)).json()["name"] == "Y"
+
+
+async def test_limits_are_set_and_lifted(client, acme):
+    limits = {"rateLimit": {"calls": 100, "seconds": 60}, "concurrency": 20}
+    changed = (await client.patch(acme.path, json=limits)).json()
+    assert changed == (await client.get(acme.path)).json()
+    assert {name: changed[name] for name in limits} == limits
+    assert (await client.patch(acme.path, json={"name": "B"})).json()["concurrency"] == 20
+    lifted = (await client.patch(acme.path, json={"rateLimit": None, "concurrency": None})).json()
+    assert (lifted["rateLimit"], lifted["concurrency"], lifted["name"]) == (None, None, "B")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"concurrency": 0},
+        {"concurrency": 10_001},
+        {"concurrency": "5"},
+        {"rateLimit": 5},
+        {"rateLimit": {"calls": 1}},
+        {"rateLimit": {"calls": 0, "seconds": 1}},
+        {"rateLimit": {"calls": 1, "seconds": 0}},
+        {"rateLimit": {"calls": 1, "seconds": 86_401}},
+        {"rateLimit": {"calls": 1, "seconds": 1, "burst": 2}},
+    ],
+)
+async def test_what_is_not_a_limit(client, acme, change):
+    is_problem(await client.patch(acme.path, json=change), 422, "invalid_input")
+    assert (await client.get(acme.path)).json()["version"] == 1
 
 
 async def test_a_missing_tenant(client):

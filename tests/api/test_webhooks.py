@@ -1,7 +1,9 @@
 """A tenant's webhooks: made, read, changed, deleted; their signing secrets rotated."""
 
+from datetime import UTC, datetime
+
 import pytest
-from standardwebhooks import Webhook
+from standardwebhooks import Webhook, WebhookVerificationError
 from tenancy import is_problem
 
 from canary import planted
@@ -9,7 +11,10 @@ from canary import planted
 FIELDS = {
     *("id", "tenantId", "workflowName", "webhookUrl", "description", "isActive", "authType", "authConfig", "authToken"),
     *("staticHeaders", "signingSecret", "policy", "configVersion", "totalCalls", "successfulCalls", "failedCalls"),
-    *("lastCalledAt", "createdAt", "createdBy", "updatedAt", "updatedBy"),
+    *("lastCalledAt", "createdAt", "createdBy", "updatedAt", "updatedBy", "previousSigningUntil"),
+}
+POLICY = {
+    *("timeoutMs", "maxRetries", "retryOnTimeout", "retryOnWorkflowError", "schedule", "rateLimit", "concurrency"),
 }
 URL = "https://n8n.example.com/webhook/orders"
 UNKNOWN = "01890000-0000-7000-8000-000000000000"
@@ -23,28 +28,99 @@ async def test_create_shows_the_signing_secret_once(client, acme):
     secret = webhook["signingSecret"]
     assert secret.startswith("whsec_")
     assert (webhook["authType"], webhook["isActive"], webhook["totalCalls"]) == ("none", True, 0)
-    assert webhook["policy"] == {"timeoutMs": None, "maxRetries": None, "retryOnTimeout": True}
+    assert webhook["previousSigningUntil"] is None
+    assert webhook["policy"] == dict.fromkeys(POLICY) | {"retryOnTimeout": True, "retryOnWorkflowError": True}
 
     read = (await client.get(f"{acme.path}/webhooks/{webhook['id']}")).json()
     assert read["signingSecret"]["hint"] == "••••" + secret[-4:]
     assert read | {"signingSecret": secret} == webhook
 
 
-async def test_rotate_replaces_the_signing_secret_at_once(client, acme, n8n):
+async def rotated(client, acme, webhook, **body):
+    answer = await client.post(f"{acme.path}/webhooks/{webhook['id']}/signing-secret/rotate", json=body or None)
+    assert answer.status_code == 200, answer.text
+    assert answer.json().keys() == FIELDS
+    return answer.json()
+
+
+def verifies(secret, seen):
+    try:
+        Webhook(secret).verify(seen.body, seen.headers)
+    except WebhookVerificationError:
+        return False
+    return True
+
+
+async def test_rotate_signs_with_both_secrets_for_a_day(client, acme, n8n):
     webhook = await acme.webhook(n8n.url())
     await acme.call(webhook, {"n": 1})
-    first = n8n.last
-    rotated = (await client.post(f"{acme.path}/webhooks/{webhook['id']}/signing-secret/rotate")).json()
-    assert rotated.keys() == FIELDS
-    assert rotated["signingSecret"].startswith("whsec_")
-    assert rotated["signingSecret"] != webhook["signingSecret"]
-    assert rotated["configVersion"] == 2
+    assert [verifies(webhook["signingSecret"], seen) for seen in n8n.seen] == [True]
+    made = await rotated(client, acme, webhook)
+    assert made["signingSecret"].startswith("whsec_")
+    assert made["signingSecret"] != webhook["signingSecret"]
+    assert made["configVersion"] == 2
+    hours = (datetime.fromisoformat(made["previousSigningUntil"]) - datetime.now(UTC)).total_seconds() / 3600
+    assert 23.9 < hours <= 24
     await acme.call(webhook, {"n": 1})
-    Webhook(webhook["signingSecret"]).verify(first.body, first.headers)
-    Webhook(rotated["signingSecret"]).verify(n8n.last.body, n8n.last.headers)
-    with pytest.raises(Exception, match="No matching signature"):
-        Webhook(webhook["signingSecret"]).verify(n8n.last.body, n8n.last.headers)
-    assert (await acme.audit())[0]["action"] == "webhook.signing_secret_rotated"
+    assert len(n8n.last.headers["webhook-signature"].split(" ")) == 2
+    assert [verifies(secret["signingSecret"], n8n.last) for secret in (made, webhook)] == [True, True]
+    event = (await acme.audit())[0]
+    assert (event["action"], event["detail"]) == ("webhook.signing_secret_rotated", {"overlapHours": 24.0})
+
+    third = await rotated(client, acme, webhook, overlapHours=1)
+    await acme.call(webhook, {"n": 1})
+    assert [verifies(one["signingSecret"], n8n.last) for one in (third, made, webhook)] == [True, True, False]
+
+
+async def test_rotate_without_an_overlap_replaces_the_signing_secret_at_once(client, acme, n8n):
+    webhook = await acme.webhook(n8n.url())
+    former = await rotated(client, acme, webhook, overlapHours=5)
+    made = await rotated(client, acme, webhook, overlapHours=0)
+    assert made["previousSigningUntil"] is None
+    await acme.call(webhook, {"n": 1})
+    assert len(n8n.last.headers["webhook-signature"].split(" ")) == 1
+    assert [verifies(one["signingSecret"], n8n.last) for one in (made, former, webhook)] == [True, False, False]
+
+
+async def test_a_former_signing_secret_ends_with_its_time(client, acme, n8n, app, owner):
+    webhook = await acme.webhook(n8n.url())
+    made = await rotated(client, acme, webhook, overlapHours=0.1)
+    past = "UPDATE n8n_webhooks SET previous_signing_until = now() - interval '1 second' WHERE id = $1"
+    await owner(past, webhook["id"])
+    app.webhooks.forget(acme.id)
+    await acme.call(webhook, {"n": 1})
+    assert [verifies(one["signingSecret"], n8n.last) for one in (made, webhook)] == [True, False]
+    await app.upkeep.tidy(90)
+    (row,) = await owner("SELECT previous_signing_secret FROM n8n_webhooks WHERE id = $1", webhook["id"])
+    assert row[0] is None
+
+
+@pytest.mark.parametrize("hours", [-1, 168.1, "24", None, True, 1e9])
+async def test_an_overlap_out_of_bounds(client, acme, hours):
+    webhook = await acme.webhook(URL)
+    path = f"{acme.path}/webhooks/{webhook['id']}"
+    is_problem(await client.post(f"{path}/signing-secret/rotate", json={"overlapHours": hours}), 422, "invalid_input")
+    assert (await client.get(path)).json()["configVersion"] == 1
+
+
+async def test_every_field_of_a_policy_is_kept_and_cleared(client, acme):
+    policy = {
+        "timeoutMs": 5000,
+        "maxRetries": 3,
+        "retryOnTimeout": False,
+        "retryOnWorkflowError": False,
+        "schedule": [1, 60],
+        "rateLimit": {"calls": 10, "seconds": 60},
+        "concurrency": 2,
+    }
+    webhook = await acme.webhook(URL, policy=policy)
+    assert webhook["policy"] == policy
+    path = f"{acme.path}/webhooks/{webhook['id']}"
+    assert (await client.put(path, json={"policy": {"concurrency": None}})).json()["policy"] == policy | {
+        "concurrency": None
+    }
+    cleared = (await client.put(path, json={"policy": None})).json()["policy"]
+    assert cleared == dict.fromkeys(POLICY) | {"retryOnTimeout": True, "retryOnWorkflowError": True}
 
 
 @pytest.mark.parametrize(
@@ -132,6 +208,16 @@ async def test_an_address_that_may_not_be_called(client, acme, url, code):
         ({"policy": {"maxRetries": 11}}, "invalid_input"),
         ({"policy": {"maxRetries": True}}, "invalid_input"),
         ({"policy": {"surprise": 1}}, "invalid_input"),
+        ({"policy": {"schedule": []}}, "invalid_input"),
+        ({"policy": {"schedule": [0]}}, "invalid_input"),
+        ({"policy": {"schedule": [86_401]}}, "invalid_input"),
+        ({"policy": {"schedule": [1.5]}}, "invalid_input"),
+        ({"policy": {"schedule": [1] * 11}}, "invalid_input"),
+        ({"policy": {"retryOnWorkflowError": "no"}}, "invalid_input"),
+        ({"policy": {"concurrency": 0}}, "invalid_input"),
+        ({"policy": {"rateLimit": {"calls": 1}}}, "invalid_input"),
+        ({"policy": {"rateLimit": {"calls": 0, "seconds": 1}}}, "invalid_input"),
+        ({"policy": {"rateLimit": {"calls": 1, "seconds": 86_401}}}, "invalid_input"),
         ({"workflowName": "a b"}, "invalid_input"),
         ({"workflowName": "x" * 65}, "invalid_input"),
         ({"isActive": "yes"}, "invalid_input"),

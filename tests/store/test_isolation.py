@@ -14,10 +14,14 @@ from hookvault.analytics.service import OutsideCall
 from hookvault.db import embedded
 from hookvault.db.migrate import migrate
 from hookvault.db.pool import Database
+from hookvault.deliveries.model import DeliveryFilter
 from hookvault.errors import NotFoundError
 from hookvault.ids import new_id
+from hookvault.queue.store import read_ledger
 from hookvault.settings import Settings
+from hookvault.webhooks.model import CallRequest
 from hookvault.wiring import build
+from n8n import N8n
 
 KEY = "4b1d" + "9e37a5c2" * 7 + "f06e"
 PASSWORD = "only-for-this-cluster"
@@ -81,6 +85,8 @@ async def place(request, make_database, cluster_url, tmp_path_factory):
         for tenant, webhook in zip(("acme", "beta"), webhooks, strict=True):
             rolled = "INSERT INTO webhook_call_rollups VALUES ($1, $2, date_trunc('minute', now()), 1, 1, 0, 5, 5)"
             await tx.execute(rolled, tenant, webhook)
+            for name in DELIVERING:
+                await tx.execute(INSERTS[name], tenant)
     yield Place(request.param, url, owner_url, app.database, "acme", "beta", *webhooks)
     await app.close()
 
@@ -95,7 +101,18 @@ async def tenant_tables(place):
 
 async def whole_tables(place):
     """Without partitions, which a test names apart."""
-    return [name for name in await tenant_tables(place) if not name.startswith("webhook_analytics_p")]
+    return [name for name in await tenant_tables(place) if not name.startswith(PARTITIONS)]
+
+
+async def seen(place, tenant, statement):
+    """What a tenant's transaction finds; nothing where its role has no rights at all, as on the ledger."""
+    try:
+        async with place.database.tenant(tenant) as tx:
+            return await tx.fetch(statement)
+    except asyncpg.InsufficientPrivilegeError as error:
+        assert place.mode == "roles"
+        assert any(f"permission denied for table {name}" in str(error) for name in SYSTEM_ONLY), error
+        return []
 
 
 async def test_the_mode_is_what_the_owner_s_rights_allow(place):
@@ -108,10 +125,11 @@ async def test_every_table_with_a_tenant_is_behind_forced_policies_with_check(pl
         assert await tx.fetchval("SELECT hookvault_make_day($1)", day) is True
         assert await tx.fetchval("SELECT hookvault_make_day($1)", day) is False
     tables = await tenant_tables(place)
-    assert f"webhook_analytics_p{day:%Y%m%d}" in tables
-    assert len([name for name in tables if name.startswith("webhook_analytics_p")]) >= 9
+    for partition in PARTITIONS:
+        assert f"{partition}{day:%Y%m%d}" in tables
+        assert len([name for name in tables if name.startswith(partition)]) >= 9
     assert {"tenant_integrations", "n8n_webhooks", "n8n_webhook_counters", "webhook_analytics", "data_keys"} < {*tables}
-    for name in [*tables, "tenants", "key_history", "platform_users"]:
+    for name in [*tables, "tenants", "key_history", "platform_users", "delivery_clock"]:
         row = (await place.as_owner("SELECT * FROM pg_class WHERE oid = $1::text::regclass", name))[0]
         assert row["relrowsecurity"], name
         assert row["relforcerowsecurity"], name
@@ -152,8 +170,8 @@ async def test_a_query_without_a_filter_sees_one_tenant_s_rows_only(place):
             everybody = {row["tenant_id"] for row in await tx.fetch(statement)} - {"", None}
         assert everybody == {place.a, place.b}, name
         for tenant in (place.a, place.b):
-            async with place.database.tenant(tenant) as tx:
-                assert {row["tenant_id"] for row in await tx.fetch(statement)} == {tenant}, name
+            own = {tenant} if place.mode == "settings" or name not in SYSTEM_ONLY else set()
+            assert {row["tenant_id"] for row in await seen(place, tenant, statement)} == own, name
     async with place.database.tenant(place.a) as tx:
         assert [row["id"] for row in await tx.fetch("SELECT id FROM tenants")] == [place.a]
 
@@ -161,15 +179,15 @@ async def test_a_query_without_a_filter_sees_one_tenant_s_rows_only(place):
 async def test_a_tenant_that_is_not_there_sees_nothing(place):
     for tenant in ("", "nobody", "%", "acme' OR 'a'='a"):
         for name in [*await whole_tables(place), "tenants"]:
-            async with place.database.tenant(tenant) as tx:
-                assert await tx.fetchval(f"SELECT count(*) FROM {name}") == 0, name
+            assert await seen(place, tenant, f"SELECT 1 FROM {name}") == [], name
 
 
 async def test_without_a_tenant_there_are_no_rows_and_no_inserts(place):
     """As the pool's connection is between two transactions: nothing named."""
     async with place.database._tenant_pool.acquire() as connection:
         for name in [*await whole_tables(place), "tenants"]:
-            assert await connection.fetchval(f"SELECT count(*) FROM {name}") == 0, name
+            if place.mode == "settings" or name not in SYSTEM_ONLY:
+                assert await connection.fetchval(f"SELECT count(*) FROM {name}") == 0, name
         for tenant in (place.a, "", "new"):
             with pytest.raises(REFUSED, match="row-level security"):
                 await connection.execute(INSERTS["audit_events"].replace("$1", f"'{tenant}'"))
@@ -190,7 +208,24 @@ INSERTS = {
     "api_keys": "INSERT INTO api_keys (id, tenant_id, name, key_hash, hint, scopes, created_at, created_by) "
     "VALUES (gen_random_uuid(), $1, '', 'x', '', '{call}', now(), '')",
     "tenants": "INSERT INTO tenants VALUES ($1 || 'x', $1 || 'x', '', 'active', 1, now(), now())",
+    "webhook_deliveries": "INSERT INTO webhook_deliveries (tenant_id, id, accepted_at, webhook_id, payload) "
+    "VALUES ($1, gen_random_uuid(), now(), gen_random_uuid(), '1')",
+    "delivery_queue": "INSERT INTO delivery_queue (tenant_id, id, accepted_at, webhook_id, ready, due_at) "
+    "VALUES ($1, gen_random_uuid(), now(), gen_random_uuid(), false, 'infinity')",
+    "delivery_ledger": "INSERT INTO delivery_ledger (tenant_id, id, accepted) VALUES ($1, gen_random_uuid(), 1)",
+    "delivery_holds": "INSERT INTO delivery_holds (tenant_id, id, webhook_id, reason) "
+    "VALUES ($1, gen_random_uuid(), gen_random_uuid(), 'webhook_inactive')",
+    "idempotency_keys": "INSERT INTO idempotency_keys (tenant_id, key, request_hash, message_id, expires_at) "
+    "VALUES ($1, gen_random_uuid()::text, '', gen_random_uuid(), now())",
+    "call_tokens": "INSERT INTO call_tokens VALUES ($1, gen_random_uuid(), 1, now())",
+    "call_slots": "INSERT INTO call_slots VALUES ($1, gen_random_uuid(), gen_random_uuid(), 1, now())",
+    "delivery_replays": "INSERT INTO delivery_replays (tenant_id, id, filter, rate, total, after_at, after_id, created_at, "
+    "created_by, updated_at, status) VALUES ($1, gen_random_uuid(), '{}', 1, 1, now(), gen_random_uuid(), now(), '', now(), "
+    "'finished')",
 }
+DELIVERING = sorted(name for name in INSERTS if name.startswith(("webhook_del", "delivery_", "idempotency", "call_")))
+SYSTEM_ONLY = {"delivery_ledger", "call_tokens", "call_slots"}  # a tenant's transaction has no rights on them at all
+PARTITIONS = ("webhook_analytics_p", "webhook_deliveries_p")
 
 
 async def test_rows_cannot_be_inserted_with_another_tenant_s_id(place):
@@ -205,7 +240,7 @@ async def test_rows_cannot_be_inserted_with_another_tenant_s_id(place):
 
 async def test_a_tenant_may_insert_its_own_rows_where_the_service_does(place):
     """So that the refusals above are the other tenant's, not everybody's."""
-    for name in ("audit_events", "n8n_webhook_counters", "n8n_webhooks"):
+    for name in ("audit_events", "n8n_webhook_counters", "n8n_webhooks", "delivery_holds", "idempotency_keys"):
         with suppress(ZeroDivisionError):
             async with place.database.tenant(place.a) as tx:
                 assert await tx.execute(INSERTS[name], place.a) == 1
@@ -231,6 +266,12 @@ async def test_updates_and_deletes_without_a_filter_reach_no_other_tenant(place)
         "api_keys": "DELETE FROM api_keys",
         "data_keys": "DELETE FROM data_keys",
         "webhook_analytics": "DELETE FROM webhook_analytics",
+        "webhook_deliveries": "UPDATE webhook_deliveries SET status = 'failed', finished_at = now()",
+        "delivery_queue": "DELETE FROM delivery_queue",
+        "delivery_ledger": "UPDATE delivery_ledger SET accepted = 0",
+        "delivery_holds": "UPDATE delivery_holds SET until = now()",
+        "idempotency_keys": "DELETE FROM idempotency_keys",
+        "delivery_replays": "UPDATE delivery_replays SET status = 'cancelled'",
     }
     for name, statement in touching.items():
         column = "id" if name == "tenants" else "tenant_id"
@@ -283,8 +324,9 @@ async def test_the_tenant_can_be_named_in_its_transaction_only(place):
         await one.close()
 
 
-async def test_partitions_asked_directly_show_nothing_more(place):
-    partition = f"webhook_analytics_p{datetime.now(UTC):%Y%m%d}"
+@pytest.mark.parametrize("parent", ["webhook_analytics", "webhook_deliveries"])
+async def test_partitions_asked_directly_show_nothing_more(place, parent):
+    partition = f"{parent}_p{datetime.now(UTC):%Y%m%d}"
     if place.mode == "roles":
         for statement in (f"SELECT * FROM {partition}", f"DELETE FROM {partition}"):
             with pytest.raises(REFUSED):
@@ -296,7 +338,7 @@ async def test_partitions_asked_directly_show_nothing_more(place):
             assert {row["tenant_id"] for row in rows} == {place.a}
         with pytest.raises(REFUSED, match="row-level security"):
             async with place.database.tenant(place.a) as tx:
-                await tx.execute(INSERTS["webhook_analytics"].replace("webhook_analytics ", f"{partition} "), place.b)
+                await tx.execute(INSERTS[parent].replace(f"{parent} ", f"{partition} "), place.b)
 
 
 @pytest.mark.parametrize("statement", ["UPDATE audit_events SET outcome = 'failed'", "DELETE FROM audit_events"])
@@ -326,17 +368,25 @@ async def test_the_tenant_role_cannot_run_what_runs_as_the_owner(place):
         "WHERE pronamespace = 'public'::regnamespace AND proname LIKE 'hookvault%'"
     )
     definers = {row["name"]: row["proconfig"] for row in functions if row["prosecdef"]}
-    assert set(definers) == {"hookvault_make_day(date)", "hookvault_drop_days(date)"}
+    assert set(definers) == {
+        "hookvault_make_day(date)",
+        "hookvault_drop_days(date)",
+        "hookvault_drop_delivery_days(date)",
+        "hookvault_enqueue(text,text,text,jsonb)",
+    }
     for configured in definers.values():
         assert any(setting.startswith("search_path=") and "pg_temp" in setting for setting in configured)
     if place.mode == "roles":
-        for row in functions:
+        for function in [*definers, "hookvault_protect(regclass,name)", "hookvault_grant(regclass,text,text)"]:
             for role in ("hookvault_tenant", "public"):
-                allowed = await place.as_owner(
-                    "SELECT has_function_privilege($1::name, $2, 'EXECUTE')", role, row["name"]
-                )
-                assert not allowed[0][0], (role, row["name"])
-        for call in ("hookvault_make_day(current_date + 900)", "hookvault_drop_days(current_date + 900)"):
+                allowed = await place.as_owner("SELECT has_function_privilege($1::name, $2, 'EXECUTE')", role, function)
+                assert not allowed[0][0], (role, function)
+        for call in (
+            "hookvault_make_day(current_date + 900)",
+            "hookvault_drop_days(current_date + 900)",
+            "hookvault_drop_delivery_days(current_date + 900)",
+            f"hookvault_enqueue('{place.b}', 'order', '1')",
+        ):
             with pytest.raises(REFUSED):
                 async with place.database.tenant(place.a) as tx:
                     await tx.fetchval(f"SELECT {call}")
@@ -344,7 +394,7 @@ async def test_the_tenant_role_cannot_run_what_runs_as_the_owner(place):
 
 
 async def test_the_tenant_role_sees_nothing_of_the_platform(place):
-    for name in ("platform_users", "key_history"):
+    for name in ("platform_users", "key_history", "delivery_clock"):
         if place.mode == "roles":
             with pytest.raises(REFUSED):
                 async with place.database.tenant(place.a) as tx:
@@ -376,6 +426,13 @@ async def test_services_hold_tenants_apart_too(place, tmp_path):
         theirs = (await app.analytics.get_webhook_analytics(place.b, place.webhook_b))[0]
         with pytest.raises(NotFoundError):
             await app.analytics.get_call(place.a, theirs.id)
+        waiting = await app.webhooks.enqueue(place.b, "order", 1)
+        for foreign in (app.deliveries.get_delivery(place.a, waiting), app.replays.replay(place.a, waiting)):
+            with pytest.raises(NotFoundError) as caught:
+                await foreign
+            assert caught.value.code == "delivery_not_found"
+        listed = await app.deliveries.list_deliveries(place.a, DeliveryFilter(webhook_id=place.webhook_b))
+        assert listed.items == []
         await app.webhooks.delete_n8n_webhook(place.a, place.webhook_b)
         assert (await app.webhooks.get_n8n_webhook(place.b, place.webhook_b)).workflow_name == "order"
     finally:
@@ -397,6 +454,44 @@ async def test_both_modes_serve_the_whole_story(place, tmp_path):
         assert await app.analytics.delete_old_webhook_analytics(90) == 0
         await app.tenants.delete_tenant(tenant)
         assert next(event.action for event in (await app.audit.list_events(tenant)).items) == "tenant.deleted"
+    finally:
+        await app.close()
+
+
+async def test_both_modes_deliver_and_keep_the_queue(place, tmp_path):
+    app = await build(Settings(database_url=place.url, encryption_key=KEY, hookvault_data_dir=tmp_path))
+    tenant = f"t{secrets.token_hex(4)}"
+    await app.start()
+    try:
+        async with N8n() as n8n:
+            await app.tenants.create_tenant("Story", tenant_id=tenant)
+            policy = {"concurrency": 1, "rateLimit": {"calls": 100, "seconds": 1}}
+            await app.webhooks.create_n8n_webhook(tenant, "order", webhook_url=n8n.url(), policy=policy)
+            once = {"idempotency_key": "once", "ordering_key": "a"}
+            made = await app.webhooks.enqueue(tenant, "order", {"n": 1}, **once)
+            assert await app.webhooks.enqueue(tenant, "order", {"n": 1}, **once) == made
+            async with asyncio.timeout(10):
+                while (await app.deliveries.get_delivery(tenant, made)).delivery.status != "delivered":
+                    await asyncio.sleep(0.01)
+            again = await app.replays.start(tenant, DeliveryFilter(("delivered",)), rate=100)
+            async with asyncio.timeout(10):
+                while len(n8n.seen) < 2:
+                    await asyncio.sleep(0.01)
+            assert (await app.replays.get(tenant, again.id)).done == 1
+            request = CallRequest(b"1", idempotency_key="call")
+            assert [(await app.webhooks.call(tenant, "order", request)).replayed for _ in range(2)] == [False, True]
+            await app.tenants.update_tenant(tenant, {"status": "suspended"})
+            await app.upkeep.tick()
+            await app.upkeep.tidy(90)
+            await app.upkeep.sweep()
+            await app.upkeep.retain(90)
+            await app.limits.renew()
+            await app.tenants.delete_tenant(tenant)
+        async with asyncio.timeout(10):
+            while (await place.as_owner("SELECT count(*) FROM delivery_queue WHERE tenant_id = $1", tenant))[0][0]:
+                await asyncio.sleep(0.01)
+        async with place.database.system() as tx:
+            assert (await read_ledger(tx)).balance == 0
     finally:
         await app.close()
 

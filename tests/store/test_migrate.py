@@ -7,6 +7,7 @@ from asyncio.subprocess import PIPE
 
 import asyncpg
 import pytest
+from alembic.command import upgrade
 
 from hookvault.db import embedded
 from hookvault.db.migrate import SchemaState, migrate, require_current, schema_state
@@ -51,7 +52,7 @@ async def test_many_may_migrate_at_once(make_database):
     url = await make_database()
     await asyncio.wait_for(asyncio.gather(*[migrate(url) for _ in range(4)]), 60)
     assert await schema_state(url) is SchemaState.CURRENT
-    assert [row[0] for row in await run(url, "SELECT version_num FROM alembic_version")] == ["0001"]
+    assert [row[0] for row in await run(url, "SELECT version_num FROM alembic_version")] == ["0002"]
 
 
 async def test_two_processes_may_migrate_two_databases_of_a_new_cluster_at_once(tmp_path):
@@ -90,12 +91,42 @@ async def test_a_migration_that_fails_leaves_nothing(make_database):
 async def test_partitions_stand_ready_for_a_week(make_database):
     url = await make_database()
     await migrate(url)
-    ahead = await run(
+    for parent in ("webhook_analytics", "webhook_deliveries"):
+        ahead = await run(
+            url,
+            f"SELECT to_regclass('{parent}_p' || to_char((now() AT TIME ZONE 'UTC')::date + n, 'YYYYMMDD')) IS NOT NULL "
+            "FROM generate_series(0, 7) AS n",
+        )
+        assert [row[0] for row in ahead] == [True] * 8
+
+
+OFF = """
+INSERT INTO tenants (id, slug, name, status, created_at, updated_at)
+SELECT id, id, id, CASE id WHEN 'quiet' THEN 'suspended' ELSE 'active' END, now(), now() FROM unnest('{acme,quiet}'::text[]) id;
+INSERT INTO n8n_webhooks (tenant_id, id, workflow_name, webhook_url, is_active, key_version, created_at, created_by, updated_at,
+    updated_by, deleted_at)
+SELECT 'acme', gen_random_uuid(), name, 'https://x', name = 'on', 1, now(), '', now(), '', CASE name WHEN 'gone' THEN now() END
+FROM unnest('{on,off,gone}'::text[]) name
+"""
+
+
+async def test_what_was_switched_off_before_deliveries_came_holds_them(make_database, monkeypatch):
+    url = await make_database()
+    with monkeypatch.context() as patched:  # as the version before this one left it
+        patched.setattr("alembic.command.upgrade", lambda config, _head: upgrade(config, "0001"))
+        assert await migrate(url)
+    assert await schema_state(url) is SchemaState.BEHIND
+    with pytest.raises(SetupError, match="hookvault db migrate"):
+        await require_current(url)
+    for statement in OFF.split(";"):
+        await run(url, statement)
+    assert await migrate(url)
+    held = await run(
         url,
-        "SELECT to_regclass('webhook_analytics_p' || to_char((now() AT TIME ZONE 'UTC')::date + n, 'YYYYMMDD')) IS NOT NULL "
-        "FROM generate_series(0, 7) AS n",
+        "SELECT h.tenant_id, h.reason, w.workflow_name FROM delivery_holds h LEFT JOIN n8n_webhooks w ON w.id = h.webhook_id "
+        "WHERE until IS NULL ORDER BY 1",
     )
-    assert [row[0] for row in ahead] == [True] * 8
+    assert [tuple(row) for row in held] == [("acme", "webhook_inactive", "off"), ("quiet", "tenant_suspended", None)]
 
 
 async def test_a_newer_schema_is_refused_and_left_alone(make_database, tmp_path):
