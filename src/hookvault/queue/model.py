@@ -29,7 +29,7 @@ class Candidate(NamedTuple):
 
 
 class Job(NamedTuple):
-    """A claimed job. `claims` fences its answer; `attempts` were made before; `trail` entries are added, not read."""
+    """A claimed job. `claims` fences its answer; `attempts` were made before; `lost` claims came to none."""
 
     tenant_id: str
     id: UUID
@@ -37,6 +37,7 @@ class Job(NamedTuple):
     webhook_id: UUID
     claims: int
     attempts: int
+    lost: int
     ordering_key: str | None
     deliver_before: datetime | None
 

@@ -48,10 +48,11 @@ WITH chosen AS (
     ) j
 )
 UPDATE delivery_queue q SET ready = false, due_at = now() + make_interval(secs => $4), leased_by = $3, claims = q.claims + 1,
+    lost = q.lost + (q.leased_by IS NOT NULL)::int,
     trail = CASE WHEN q.leased_by IS NULL THEN q.trail ELSE q.trail || jsonb_build_object('at', to_char(now() AT TIME ZONE 'UTC',
         'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'), 'event', 'lease_lost', 'worker', q.leased_by) END
 FROM chosen WHERE q.ctid = chosen.place AND q.ready
-RETURNING q.tenant_id, q.id, q.accepted_at, q.webhook_id, q.claims, q.attempts, q.ordering_key, q.deliver_before
+RETURNING q.tenant_id, q.id, q.accepted_at, q.webhook_id, q.claims, q.attempts, q.lost, q.ordering_key, q.deliver_before
 """
 
 # Row by row, which the LIMIT says: joined, it may be planned as all that was accepted between the oldest and the newest of them.
@@ -95,7 +96,7 @@ WITH given AS (
     RETURNING g.*, q.trail
 ), again AS (
     UPDATE delivery_queue q SET ready = false, due_at = now() + make_interval(secs => g.pause_s), leased_by = NULL,
-        attempts = g.attempts, trail = q.trail || g.events
+        attempts = g.attempts, lost = q.lost + (q.attempts = g.attempts)::int, trail = q.trail || g.events
     FROM given g
     WHERE q.tenant_id = g.tenant_id AND q.id = g.id AND q.claims = g.claims AND g.status = 'pending'
     RETURNING 1

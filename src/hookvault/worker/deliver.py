@@ -18,9 +18,10 @@ from hookvault.webhooks.model import MAX_BUDGET_MS
 from hookvault.webhooks.retry import Decision, decide, plan_of
 from hookvault.worker.ack import Outcome
 
-MOST_LOST = 5  # workers that may die over one job before it is given up
+MOST_LOST = 5  # times that a worker may die or fail over one job
 _PUT_OFF_S = 60.0
 _REFUSED = frozenset({"address_blocked", "invalid_url", "invalid_header"})
+NO_MESSAGE = Message(b"", None, None, None, None)  # stands for one that was not found
 _SUCCESS = Decision("delivered")
 _encode = msgspec.json.Encoder().encode
 _random = random.Random()  # noqa: S311 - spreads retries, guards nothing
@@ -63,9 +64,12 @@ async def deliver(client: OutboundClient, claimed: Claimed, worker: str, default
     """Calls a claimed job's webhook once and decides how the job goes on. Never raises."""
     job = claimed.job
     present = None if job.deliver_before is None else now()
-    if job.claims - job.attempts > MOST_LOST:
-        message = f"{MOST_LOST} workers died over this delivery before they could say how it went; it was given up."
+    if job.lost >= MOST_LOST:
+        message = f"Given up: {MOST_LOST} times its worker died or failed before it could say how it went."
         return Delivered(_ended(claimed, worker, Decision("failed", code="worker_lost", message=message)))
+    if claimed.message is NO_MESSAGE:
+        message = "Its payload is no longer in the database; somebody must have removed it there."
+        return Delivered(_ended(claimed, worker, Decision("failed", code="payload_missing", message=message)))
     if job.deliver_before is not None and present is not None and job.deliver_before <= present:
         message = "It could not be delivered before its deliverBefore."
         return Delivered(_ended(claimed, worker, Decision("expired", code="deliver_before_passed", message=message)))

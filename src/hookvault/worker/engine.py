@@ -23,7 +23,7 @@ from hookvault.queue.model import Candidate, Job
 from hookvault.webhooks.circuit import Circuits
 from hookvault.webhooks.endpoint import Endpoint, Endpoints
 from hookvault.worker.ack import Acks, Outcome
-from hookvault.worker.deliver import Claimed, deliver
+from hookvault.worker.deliver import NO_MESSAGE, Claimed, deliver
 from hookvault.worker.share import Shares, leftover
 
 _PAGE = 256  # webhooks looked at in one round
@@ -249,7 +249,8 @@ class Worker:
         at = iso(now())
         for job in jobs:
             endpoint = endpoints[job.webhook_id]
-            self._jobs.append(Claimed(job, messages[job.id], endpoint, at, probe=job.webhook_id in probes))
+            message = messages.get(job.id, NO_MESSAGE)
+            self._jobs.append(Claimed(job, message, endpoint, at, probe=job.webhook_id in probes))
         for _ in range(len(jobs)):
             if self._idle:
                 self._idle.popleft().set_result(None)

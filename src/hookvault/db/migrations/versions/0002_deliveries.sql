@@ -31,7 +31,7 @@ CREATE INDEX webhook_deliveries_replays ON webhook_deliveries (tenant_id, replay
 
 -- Jobs that are due or will be. A job is ready, or waits for due_at: a retry's time, or the end of its worker's lease.
 -- leased_by is set while a worker has it, so a lease that ended and one that was never taken can be told apart. claims fences
--- the worker's answer. Of an ordering key one job at a time is the head; the others wait until 'infinity'.
+-- the worker's answer; lost counts claims that came to no attempt, since a worker died or failed. Of an ordering key one job at a time is the head; the others wait until 'infinity'.
 CREATE TABLE delivery_queue (
     tenant_id text NOT NULL,
     id uuid NOT NULL,
@@ -43,6 +43,7 @@ CREATE TABLE delivery_queue (
     leased_by uuid,
     claims integer NOT NULL DEFAULT 0,
     attempts integer NOT NULL DEFAULT 0,
+    lost integer NOT NULL DEFAULT 0,
     ordering_key text,
     head boolean NOT NULL DEFAULT false,
     deliver_before timestamptz,
