@@ -2,12 +2,12 @@
 
 import asyncio
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any
 
 import asyncpg
 
 from hookvault.log import get_logger
+from hookvault.loop import Loop
 
 CHANNELS = ("hookvault_changes", "hookvault_deliveries")
 _RETRY_S = 1.0
@@ -29,12 +29,12 @@ class Listener:
     def __init__(self, dsn: str, heard: Heard) -> None:
         self._dsn = dsn
         self._heard = heard
-        self._task: asyncio.Task[None] | None = None
+        self._loop = Loop("listener", _RETRY_S, self._try)
         self._listening = asyncio.Event()
 
     def start(self) -> None:
         """Starts to listen."""
-        self._task = asyncio.create_task(self._run(), name="listener")
+        self._loop.start()
 
     async def ready(self) -> None:
         """Waits until it listens."""
@@ -42,20 +42,15 @@ class Listener:
 
     async def close(self) -> None:
         """Stops."""
-        if self._task is not None:
-            self._task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._task
+        await self._loop.close()
 
-    async def _run(self) -> None:
-        while True:
-            try:
-                await self._listen()
-            except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError):
-                if self._listening.is_set():
-                    _log.warning("listener_lost", reason="the connection to the database")
-                self._listening.clear()
-            await asyncio.sleep(_RETRY_S)
+    async def _try(self) -> None:
+        try:
+            await self._listen()
+        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError):
+            if self._listening.is_set():
+                _log.warning("listener_lost", reason="the connection to the database")
+            self._listening.clear()
 
     async def _listen(self) -> None:
         connection: Any = await asyncpg.connect(self._dsn, timeout=10)

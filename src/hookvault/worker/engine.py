@@ -274,6 +274,8 @@ class Worker:
     async def _call(self, claimed: Claimed) -> None:
         made = await deliver(self._client, claimed, self._name, self._timeout_s)
         fault_point("call.before_ack")
+        if made.outcome.gone:  # before its commit, which would let what waits behind it be called
+            await _quietly(self._switch_off(claimed.job.tenant_id, claimed.job.webhook_id))
         self._settle(claimed, made.seconds, answered=made.answered)
         self.acks.add(made.outcome)
         if claimed.probe and made.outcome.call is not None and not made.outcome.broken:
@@ -300,8 +302,6 @@ class Worker:
             self.totals["retried" if ack.status == "pending" else ack.status] += 1
             if outcome.broken:
                 self._circuits.note(ack.tenant_id, outcome.webhook_id)
-            if outcome.gone:
-                self._do(self._switch_off(ack.tenant_id, outcome.webhook_id))
             if outcome.lane is not None:
                 self.wake(stage=True)
         if self._hungry:
@@ -310,6 +310,7 @@ class Worker:
     async def _switch_off(self, tenant_id: str, webhook_id: UUID) -> None:
         fault_point("gone.before_switch")
         await self._gone(tenant_id, webhook_id)
+        fault_point("gone.after_commit")
 
     def _do(self, chore: Awaitable[None]) -> None:
         task = asyncio.ensure_future(_quietly(chore))
