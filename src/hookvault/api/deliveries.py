@@ -1,5 +1,6 @@
 """A tenant's deliveries over HTTP: accepted, told, made again."""
 
+from dataclasses import replace
 from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
@@ -142,7 +143,7 @@ async def _filter(app: Services, tenant_id: str, workflow_name: str | None, whic
     if workflow_name is None:
         return which
     webhook = await app.webhooks.get_n8n_webhook_by_name(tenant_id, workflow_name)
-    return DeliveryFilter(which.status, webhook.id, which.error_code, which.start, which.end)
+    return replace(which, webhook_id=webhook.id)
 
 
 def _story_out(story: Story, calls: list[CallOut]) -> DeliveryStoryOut:

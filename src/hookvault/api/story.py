@@ -86,4 +86,4 @@ class ReplayOut(Wire):
     @classmethod
     def _camel(cls, value: Any) -> Any:
         names = {"webhook_id": "webhookId", "error_code": "errorCode", "start": "startDate", "end": "endDate"}
-        return {names.get(name, name): item for name, item in dict(value).items()}
+        return {names.get(name, name): item for name, item in dict(value).items() if name != "ended_by"}

@@ -80,13 +80,14 @@ class Story:
 
 @dataclass(frozen=True, slots=True)
 class DeliveryFilter:
-    """Which deliveries: all fields that are set must hold. Times are of acceptance, the end exclusive."""
+    """Which deliveries: all fields that are set must hold. Times are of acceptance, the end exclusive, but for `ended_by`."""
 
     status: tuple[Status, ...] = ()
     webhook_id: UUID | None = None
     error_code: str | None = None
     start: datetime | None = None
     end: datetime | None = None
+    ended_by: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

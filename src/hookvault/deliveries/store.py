@@ -307,6 +307,7 @@ def _conditions(which: DeliveryFilter) -> tuple[list[str], list[Any]]:
         ("d.error_code = {}", which.error_code),
         ("d.accepted_at >= {}", which.start),
         ("d.accepted_at < {}", which.end),
+        ("d.finished_at <= {}", which.ended_by),
     ):
         if value is not None:
             add(condition, value)

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -175,7 +176,7 @@ def check_filter(which: DeliveryFilter) -> None:
 def bounded(which: DeliveryFilter, since: Any) -> DeliveryFilter:
     """The filter, never reaching back before a moment."""
     start = since if which.start is None else max(which.start, since)
-    return DeliveryFilter(which.status, which.webhook_id, which.error_code, start, which.end)
+    return replace(which, start=start)
 
 
 async def _told(tx: TenantTx, delivery: Delivery, stored: Sequence[Any]) -> list[Any]:

@@ -1,7 +1,7 @@
 """Makes deliveries again: one at once, or many in the background, at a rate, with a count beforehand."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -163,14 +163,13 @@ def _checked(which: DeliveryFilter, rate: float) -> DeliveryFilter:
         raise InvalidError(f"ratePerSecond must be from 0.1 to {MAX_RATE:.0f}.")
     if set(which.status) - set(ENDED):
         raise InvalidError(f"Only deliveries that have ended can be made again: {', '.join(ENDED)}.")
-    end = now() if which.end is None else min(which.end, now())
-    return DeliveryFilter(which.status or ("failed", "expired"), which.webhook_id, which.error_code, which.start, end)
+    return replace(which, status=which.status or ("failed", "expired"), ended_by=now())
 
 
 def _stored(which: DeliveryFilter) -> dict[str, Any]:
     """A filter as a replay's row keeps it."""
     fields = asdict(which)
-    for name in ("start", "end"):
+    for name in ("start", "end", "ended_by"):
         fields[name] = None if fields[name] is None else _text(fields[name])
     fields["webhook_id"] = None if which.webhook_id is None else str(which.webhook_id)
     return fields
@@ -182,7 +181,9 @@ def _filter(stored: Mapping[str, Any]) -> DeliveryFilter:
 
     status: Sequence[Any] = stored["status"]
     webhook_id = None if stored["webhook_id"] is None else UUID(stored["webhook_id"])
-    return DeliveryFilter(tuple(status), webhook_id, stored["error_code"], moment("start"), moment("end"))
+    return DeliveryFilter(
+        tuple(status), webhook_id, stored["error_code"], moment("start"), moment("end"), moment("ended_by")
+    )
 
 
 def _text(moment: datetime) -> str:
