@@ -53,12 +53,12 @@ class Shares:
                 window = min(window, FIRST_PLACES)  # it has calls and none comes back
             own = int(min(window, self._half)) - webhook.busy
         if webhook is None or not webhook.proven:
-            own = min(own, self.limit - self.limit // 4 - self._unproven)  # a quarter is for those known to answer
+            own = min(own, self._for_unproven)
         return max(0, min(own, self._half - self._tenants.get(tenant_id, 0)))
 
     def allot(self, waiting: Sequence[tuple[UUID, str]]) -> dict[UUID, int]:
         """Shares the free places out among webhooks (id, tenant) with jobs: tenant by tenant, the least busy first."""
-        left = self.free
+        left, unproven = self.free, self._for_unproven
         given: dict[UUID, int] = {}
         tenants: dict[str, list[UUID]] = {}
         for webhook_id, tenant_id in waiting:
@@ -67,8 +67,11 @@ class Shares:
         for number, tenant_id in enumerate(order):
             if left <= 0:
                 break
-            share = max(1, left // (len(order) - number))
-            left -= self._allot_within(tenant_id, tenants[tenant_id], share, given)
+            rest = len(order) - number
+            share = max(1, left // rest), min(unproven, max(1, unproven // rest))
+            went, risked = self._allot_within(tenant_id, tenants[tenant_id], share, given)
+            left -= went
+            unproven -= risked
         return given
 
     def take(self, webhook_id: UUID, tenant_id: str, places: int) -> None:
@@ -101,18 +104,40 @@ class Shares:
     def _half(self) -> int:
         return max(1, self.limit // 2)
 
-    def _allot_within(self, tenant_id: str, webhooks: Sequence[UUID], share: int, given: dict[UUID, int]) -> int:
-        """Shares a tenant's places out among its webhooks; how many went."""
-        most = min(share, self._half - self._tenants.get(tenant_id, 0))
-        went = 0
+    @property
+    def _for_unproven(self) -> int:
+        """Places left for webhooks that are not known to answer. A quarter of all is for those that are."""
+        return self.limit - self.limit // 4 - self._unproven
+
+    def _allot_within(
+        self, tenant_id: str, webhooks: Sequence[UUID], share: tuple[int, int], given: dict[UUID, int]
+    ) -> tuple[int, int]:
+        """Shares a tenant's places out among its webhooks.
+
+        Args:
+            tenant_id: Whose.
+            webhooks: Which.
+            share: How many places, and how many of them for webhooks that are not known to answer.
+            given: Where they are noted.
+
+        Returns:
+            How many went, and how many of them to webhooks that are not known to answer.
+        """
+        most = min(share[0], self._half - self._tenants.get(tenant_id, 0))
+        went = risked = 0
         for number, webhook_id in enumerate(webhooks):
             places = min(
                 self.room(webhook_id, tenant_id), max(1, (most - went) // (len(webhooks) - number)), most - went
             )
+            known = self._webhooks.get(webhook_id)
+            proven = known is not None and known.proven
+            if not proven:
+                places = min(places, share[1] - risked)
             if places > 0:
                 given[webhook_id] = places
                 went += places
-        return went
+                risked += 0 if proven else places
+        return went, risked
 
     def _learn(self, webhook: _Webhook, seconds: float, *, answered: bool) -> None:
         webhook.quiet_since = self.clock()
