@@ -4,15 +4,17 @@ import asyncio
 import math
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from uuid import UUID
 
 from hookvault.admission import store
 from hookvault.admission.model import WHOLE_TENANT, Bound, RateLimit
 from hookvault.db.pool import Database
-from hookvault.errors import TooManyRequestsError
+from hookvault.errors import HookvaultError, TooManyRequestsError
 
 _PORTION_S = 0.1  # a lease of tokens lasts about so long, and a process that dies loses no more
+_KEPT_S = 1.0  # what a process has not used by then goes back: put by, it would be a burst beyond the limit
 _BUSY_S = 0.1  # how long a process that found all slots taken believes it
 
 _Place = tuple[str, UUID]
@@ -25,6 +27,7 @@ class _Tokens:
     rate: RateLimit
     left: int = 0
     again_at: float = 0.0
+    kept_until: float = 0.0
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
@@ -92,10 +95,15 @@ class Limits:
         """Ends a call that was let in."""
         self._free(bounds, 1)
 
-    def refund(self, bounds: Sequence[Bound], calls: int) -> None:
-        """Takes back calls that were let in and not made, tokens and all."""
+    async def refund(self, bounds: Sequence[Bound], calls: int) -> None:
+        """Takes back calls that were let in and not made; their tokens are there for every process again."""
         self._give_back(bounds, calls)
         self._free(bounds, calls)
+        for bound in bounds:
+            if bound.rate is not None:
+                tokens = self._tokens[_place(bound)]
+                async with tokens.lock:
+                    await self._return_tokens(_place(bound), tokens)
 
     def wait_s(self, bounds: Sequence[Bound]) -> float:
         """Seconds until it is worth asking again, as far as is known; 0 when it is now."""
@@ -105,7 +113,11 @@ class Limits:
         return max([moment - present for moment in found] + [0.0])
 
     async def renew(self) -> None:
-        """Keeps the slots that are used, and gives the others back. Called every few seconds."""
+        """Keeps the slots that are used, and gives back the others, and tokens left over. Called every few seconds."""
+        for place, tokens in list(self._tokens.items()):
+            if tokens.left and time.monotonic() > tokens.kept_until:
+                async with tokens.lock:
+                    await self._return_tokens(place, tokens)
         for place, slots in list(self._slots.items()):
             async with slots.lock:
                 if not slots.held:
@@ -121,17 +133,28 @@ class Limits:
         async with tokens.lock:
             if tokens.rate != rate:  # an admin changed it; what is in hand was granted under the old one
                 tokens.rate, tokens.left, tokens.again_at = rate, 0, 0.0
+            if tokens.left and time.monotonic() > tokens.kept_until:
+                await self._return_tokens(_place(bound), tokens)
             if tokens.left < want and time.monotonic() >= tokens.again_at:
                 portion = math.ceil(rate.calls / rate.seconds * _PORTION_S)
                 wanted = min(max(want, portion) - tokens.left, max(rate.calls, 1))
                 async with self._database.system_statement() as tx:
                     granted, wait = await store.take_tokens(tx, bound.tenant_id, bound.scope, rate, wanted)
                 tokens.left += granted
+                tokens.kept_until = time.monotonic() + _KEPT_S
                 if not granted:
                     tokens.again_at = time.monotonic() + wait
         taken = min(want, tokens.left)
         tokens.left -= taken
         return taken
+
+    async def _return_tokens(self, place: _Place, tokens: _Tokens) -> None:
+        """Gives back to the database what is in hand. Should it be away they are lost, and the bucket fills by itself."""
+        left, tokens.left = tokens.left, 0
+        if left:
+            with suppress(HookvaultError):
+                async with self._database.system_statement() as tx:
+                    await store.take_tokens(tx, *place, tokens.rate, -left)
 
     async def _take_slots(self, bound: Bound, want: int) -> int:
         most = bound.concurrency or 1

@@ -19,7 +19,7 @@ _RELEASE = """
 UPDATE delivery_holds SET until = clock_timestamp() WHERE tenant_id = $1 AND webhook_id = $2 AND reason = $3 AND until IS NULL
 """
 
-_WAKE = "SELECT pg_notify('hookvault_deliveries', '')"
+_WAKE = "SELECT pg_notify('hookvault_deliveries', $1)"
 
 # Of all who ask at once, one may probe; the next only after the pause.
 _TAKE_PROBE = """
@@ -83,7 +83,7 @@ async def release(tx: Tx, tenant_id: str, webhook_id: UUID, reason: str) -> bool
     """Ends a hold, and wakes the workers; whether there was one."""
     ended = await tx.execute(_RELEASE, tenant_id, webhook_id, reason) > 0
     if ended:
-        await tx.execute(_WAKE)
+        await tx.execute(_WAKE, "" if webhook_id == WHOLE_TENANT else str(webhook_id))
     return ended
 
 
@@ -119,7 +119,7 @@ async def prune_holds(tx: SystemTx, days: int) -> None:
 
 
 async def take_tokens(tx: SystemTx, tenant_id: str, scope: UUID, rate: RateLimit, want: int) -> tuple[int, float]:
-    """Up to `want` tokens of a rate limit; with none, the seconds until there is one."""
+    """Up to `want` tokens of a rate limit; with none, the seconds until there is one. Less than none gives some back."""
     row = await tx.fetchrow(_TAKE_TOKENS, tenant_id, scope, float(rate.calls), float(rate.seconds), want)
     assert row is not None  # noqa: S101 - the function always answers
     return row["granted"], row["wait_s"]

@@ -5,8 +5,10 @@ task nor a future waits for its commit.
 """
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from uuid import UUID
 
 from hookvault.admission.limits import Limits
@@ -23,11 +25,12 @@ from hookvault.queue.model import Candidate, Job
 from hookvault.webhooks.circuit import Circuits
 from hookvault.webhooks.endpoint import Endpoint, Endpoints
 from hookvault.worker.ack import Acks, Outcome
+from hookvault.worker.agenda import Agenda
 from hookvault.worker.deliver import NO_MESSAGE, Claimed, deliver
 from hookvault.worker.share import Shares, leftover
 
 _PAGE = 256  # webhooks looked at in one round
-_POLL_S = 1.0  # the floor: whatever was not told is found by then
+_STAGE_S = 0.5  # how often jobs are made ready whose time has come
 _TOGETHER = 32  # a busy process waits for so many places to come free together, but not for long
 _GATHER_S = 0.005
 _AWAY_S = 1.0
@@ -82,12 +85,12 @@ class Worker:
         self._wake = asyncio.Event()
         self._loop_task: asyncio.Task[None] | None = None
         self._chores: set[asyncio.Task[None]] = set()
-        self._cursor = store.FIRST
+        self._agenda = Agenda()
         self._hungry = False
         self._freed = 0
-        self._stage = True
+        self._stage_at = 0.0
         self._stopping = False
-        self._again_s = _POLL_S
+        self._again_s = _STAGE_S
 
     @property
     def in_flight(self) -> int:
@@ -99,9 +102,20 @@ class Worker:
         self.acks.start()
         self._loop_task = asyncio.create_task(self._run(), name="deliveries")
 
-    def wake(self, *, stage: bool = False) -> None:
-        """Says that there may be something to do; `stage`: also for jobs that are not ready yet."""
-        self._stage = self._stage or stage
+    def wake(self, webhook_id: UUID | None = None, *, stage: bool = False, scan: bool = False) -> None:
+        """Says that there may be something to do.
+
+        Args:
+            webhook_id: For this webhook.
+            stage: For jobs that are not ready yet.
+            scan: For any webhook at all.
+        """
+        if webhook_id is not None:
+            self._agenda.add((webhook_id,))
+        if scan:
+            self._agenda.rescan()
+        if stage:
+            self._stage_at = 0.0
         self._wake.set()
 
     async def drain(self, grace_s: float) -> None:
@@ -137,8 +151,8 @@ class Worker:
     async def _run(self) -> None:
         while not self._stopping:
             try:
-                if self._stage:
-                    self._stage = False
+                if time.monotonic() >= self._stage_at:
+                    self._stage_at = time.monotonic() + _STAGE_S
                     await self._make_ready()
                 if await self._round():
                     continue
@@ -151,23 +165,24 @@ class Worker:
             await self._pause()
 
     async def _pause(self) -> None:
-        try:
-            await asyncio.wait_for(self._wake.wait(), min(self._again_s, _POLL_S))
-        except TimeoutError:
-            self._stage = True
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._wake.wait(), min(self._again_s, _STAGE_S))
         self._wake.clear()
-        self._again_s = _POLL_S
+        self._agenda.stir()
+        self._again_s = _STAGE_S
 
     async def _make_ready(self) -> None:
         """Makes jobs ready whose time has come, and the first of each ordering key."""
         more = True
         while more:
             async with self._database.system_statement() as tx:
-                more = await store.stage(tx) >= 2000
+                staged = await store.stage(tx)
+            self._agenda.add(staged)
+            more = len(staged) >= store.STAGED_AT_ONCE
         async with self._database.system() as tx:
             lanes = await store.list_due_lanes(tx)
             if lanes:
-                await store.promote(tx, lanes)
+                self._agenda.add(await store.promote(tx, lanes))
                 fault_point("promote.before_commit")
         if lanes:
             fault_point("promote.after_commit")
@@ -179,13 +194,26 @@ class Worker:
         if self.shares.free <= 0 or self.acks.waiting > 4 * self.shares.limit:
             self._hungry = True
             return False
-        start = self._cursor
+        if self._agenda.is_scan_due():
+            found = await self._scan()
+        else:
+            named = self._agenda.turn(_PAGE)
+            if not named:
+                return False
+            async with self._database.system_statement() as tx:
+                found = await store.list_named(tx, named)
+        if found and await self._claim(found):
+            self._agenda.stir()
+        return True
+
+    async def _scan(self) -> Sequence[Candidate]:
+        """The next page of all webhooks that have ready jobs."""
+        began = time.monotonic()
         async with self._database.system_statement() as tx:
-            found = await store.list_candidates(tx, start, _PAGE)
-        whole = len(found) == _PAGE
-        self._cursor = found[-1].webhook_id if whole else store.FIRST
-        claimed = await self._claim(found) if found else 0
-        return claimed > 0 or whole or start != store.FIRST
+            found = await store.list_candidates(tx, self._agenda.cursor, _PAGE)
+        last = found[-1].webhook_id if len(found) == _PAGE else None
+        self._agenda.scanned(last, time.monotonic() - began)
+        return found
 
     async def _claim(self, found: Sequence[Candidate]) -> int:
         for dead in [candidate for candidate in found if not candidate.alive]:
@@ -195,7 +223,6 @@ class Worker:
         usable = [one for one in awake if one.webhook_id in endpoints]
         probes = {one.webhook_id for one in usable if one.circuit}
         wanted = self.shares.allot([(one.webhook_id, one.tenant_id) for one in usable])
-        self._hungry = len(wanted) < len(usable) or sum(wanted.values()) >= self.shares.free
         allowed: dict[UUID, int] = {}
         counts: dict[UUID, int] = {}
         try:
@@ -208,7 +235,7 @@ class Worker:
                 counts[job.webhook_id] = counts.get(job.webhook_id, 0) + 1
         finally:  # also when the database went away in between
             for webhook_id, places in leftover(allowed, counts).items():
-                self._limits.refund(endpoints[webhook_id].bounds, places)
+                await self._limits.refund(endpoints[webhook_id].bounds, places)
         if jobs:
             fault_point("claim.after_commit")
             await self._begin(jobs, endpoints, probes)
