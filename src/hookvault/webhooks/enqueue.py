@@ -14,7 +14,7 @@ from hookvault.db.pool import Database
 from hookvault.db.writer import Writer
 from hookvault.deliveries import store
 from hookvault.deliveries.model import NewDelivery, event
-from hookvault.errors import HookvaultError, UnavailableError
+from hookvault.errors import HookvaultError, InvalidError, UnavailableError
 from hookvault.fault import fault_point
 from hookvault.ids import new_id
 from hookvault.webhooks.store import make_day
@@ -110,12 +110,17 @@ class Enqueuer(Writer[_Waiting]):
             self._written.discard(delivery.id)
             self._refused.pop(delivery.id, None)
             if not future.done():
-                message = (
-                    "The delivery could not be committed and was not accepted. Send it again, with an Idempotency-Key."
-                )
-                error = UnavailableError(message, code="enqueue_unavailable")
-                error.__cause__ = cause
-                future.set_exception(error)
+                future.set_exception(_unaccepted(cause))
+
+
+def _unaccepted(cause: Exception) -> HookvaultError:
+    """What whoever asked is told: of a value that can't be stored, it is their fault; of all else, ours."""
+    if isinstance(cause, InvalidError):
+        return cause
+    message = "The delivery could not be committed and was not accepted. Send it again, with an Idempotency-Key."
+    error = UnavailableError(message, code="enqueue_unavailable")
+    error.__cause__ = cause
+    return error
 
 
 def _without_repeats(deliveries: Sequence[NewDelivery]) -> tuple[list[NewDelivery], list[NewDelivery]]:
