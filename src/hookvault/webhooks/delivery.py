@@ -1,7 +1,7 @@
 """Deliveries: accepted, and told. What brings them to their webhooks is `hookvault.worker`."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 from uuid import UUID
@@ -25,6 +25,7 @@ from hookvault.webhooks.model import MAX_BUDGET_MS, MAX_RETRIES, CallRequest
 from hookvault.webhooks.payload import check_depth, encode_payload, storable
 
 MAX_ORDERING_KEY = 200
+MAX_TRIGGER = 200
 _SQL_ERRORS: dict[str, type[HookvaultError]] = {
     "tenant_not_found": NotFoundError,
     "webhook_not_found": NotFoundError,
@@ -57,7 +58,7 @@ class DeliveryService:
         check_delivery(request)
         webhook_id = await self._endpoints.find_id(tenant_id, workflow_name)
         identifier = new_id()
-        metadata = None if request.metadata is None else storable(encode_payload(request.metadata))[0]
+        metadata = None if request.metadata is None else _stored(request.metadata)
         hashed = None
         if request.idempotency_key is not None:
             check_key(request.idempotency_key)
@@ -92,7 +93,7 @@ class DeliveryService:
             raise InvalidError("An idempotency key has no use inside a transaction of the caller's own.")
         options = {
             "triggeredBy": request.triggered_by,
-            "metadata": request.metadata,
+            "metadata": None if request.metadata is None else json.loads(_stored(request.metadata)),
             "timeoutMs": request.timeout_ms,
             "maxRetries": request.max_retries,
             "orderingKey": request.ordering_key,
@@ -149,12 +150,20 @@ def check_delivery(request: CallRequest) -> None:
     key = request.ordering_key
     if key is not None and not (1 <= len(key) <= MAX_ORDERING_KEY and key.isprintable()):
         raise fault("orderingKey", f"must have 1 to {MAX_ORDERING_KEY} printable characters")
+    by = request.triggered_by
+    if by is not None and not (len(by) <= MAX_TRIGGER and by.isprintable()):
+        raise fault("triggeredBy", f"must have {MAX_TRIGGER} printable characters or fewer")
     if request.deliver_before is not None:
         if request.deliver_before.tzinfo is None:
             raise fault("deliverBefore", "must name its time zone, such as a Z at its end")
         if request.deliver_before <= now():
             message = f"deliverBefore {iso(request.deliver_before)} is over already; nothing was accepted."
             raise InvalidError(message, code="deliver_before_passed")
+
+
+def _stored(metadata: Mapping[str, Any]) -> bytes:
+    """Metadata as the database can hold it. Raises InvalidError, code `invalid_payload`, for what is no JSON."""
+    return storable(encode_payload(metadata))[0]
 
 
 def request_hash(kind: str, workflow_name: str, request: CallRequest) -> bytes:
