@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from uuid import UUID
 
 from hookvault.accounts.admins import AdminService
 from hookvault.accounts.keys import APIKeyService
@@ -20,11 +21,11 @@ from hookvault.db.pool import Database
 from hookvault.errors import SetupError
 from hookvault.ids import new_id
 from hookvault.integrations.service import IntegrationService
+from hookvault.ledger.model import Ledger
 from hookvault.log import get_logger, register_secret
 from hookvault.loop import Loop
 from hookvault.outbound.client import OutboundClient
 from hookvault.outbound.guard import AddressPolicy
-from hookvault.queue.model import Ledger
 from hookvault.queue.store import LEASE_S
 from hookvault.settings import Settings, check_key
 from hookvault.tenants.service import TenantService
@@ -45,6 +46,7 @@ from hookvault.worker.upkeep import Upkeep
 
 _log = get_logger()
 _KEY_FILE = "encryption.key"
+_UUID_LENGTH = 36
 DRAIN_S = 30.0  # for deliveries under way when a process is told to stop
 
 
@@ -260,7 +262,8 @@ def _on_heard(app: App, channel: str, payload: str) -> None:
     """What another process changed is forgotten here; new deliveries wake the worker. Without a channel: all may have changed."""
     kind, _, tenant_id = payload.partition(" ")
     if channel == "hookvault_deliveries":
-        app.worker.wake(stage=payload == "ordered")
+        webhook_id = UUID(payload) if len(payload) == _UUID_LENGTH else None
+        app.worker.wake(webhook_id, stage=payload == "ordered", scan=not payload)
     elif kind == "tenant":
         app.webhooks.forget(tenant_id)
         app.worker.wake()
@@ -269,7 +272,7 @@ def _on_heard(app: App, channel: str, payload: str) -> None:
     else:
         app.webhooks.forget_all()
         app.api_keys.forget()
-        app.worker.wake(stage=True)
+        app.worker.wake(stage=True, scan=True)
 
 
 async def _revive(data_dir: Path) -> None:

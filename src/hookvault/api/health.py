@@ -18,7 +18,7 @@ from hookvault.api.access import authenticate, authorize, is_direct_loopback
 from hookvault.api.context import Services, problems
 from hookvault.api.services import App
 from hookvault.errors import HookvaultError
-from hookvault.queue.model import Ledger
+from hookvault.ledger.model import Ledger
 
 router = APIRouter(tags=["Health"])
 

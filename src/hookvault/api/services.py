@@ -8,7 +8,7 @@ from hookvault.analytics.service import AnalyticsService
 from hookvault.audit.service import AuditService
 from hookvault.db.pool import Database
 from hookvault.integrations.service import IntegrationService
-from hookvault.queue.model import Ledger
+from hookvault.ledger.model import Ledger
 from hookvault.settings import Settings
 from hookvault.tenants.service import TenantService
 from hookvault.webhooks.delivery import DeliveryService

@@ -44,7 +44,7 @@ WITH given AS (
     INSERT INTO delivery_ledger AS l (id, accepted) SELECT $14, count(*) FROM fresh
     ON CONFLICT (tenant_id, id) DO UPDATE SET accepted = l.accepted + excluded.accepted, updated_at = clock_timestamp()
 )
-SELECT id, pg_notify('hookvault_deliveries', CASE WHEN ordering_key IS NULL THEN '' ELSE 'ordered' END) FROM fresh
+SELECT id, pg_notify('hookvault_deliveries', CASE WHEN ordering_key IS NULL THEN webhook_id::text ELSE 'ordered' END) FROM fresh
 """
 
 _ENQUEUE_WITH = "SELECT hookvault_enqueue($1, $2, $3, $4::text::jsonb)"
@@ -111,7 +111,8 @@ WITH given AS (
     INSERT INTO delivery_ledger AS l (id, accepted) SELECT $6, count(*) FROM copied
     ON CONFLICT (tenant_id, id) DO UPDATE SET accepted = l.accepted + excluded.accepted, updated_at = clock_timestamp()
 )
-SELECT count(*), max(pg_notify('hookvault_deliveries', CASE WHEN ordering_key IS NULL THEN '' ELSE 'ordered' END)::text)
+SELECT count(*),
+    max(pg_notify('hookvault_deliveries', CASE WHEN ordering_key IS NULL THEN webhook_id::text ELSE 'ordered' END)::text)
 FROM copied
 """
 

@@ -1,6 +1,5 @@
 """Jobs as workers see them, and how they end."""
 
-from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
@@ -76,20 +75,3 @@ class Lane(NamedTuple):
 
     webhook_id: UUID
     ordering_key: str
-
-
-@dataclass(frozen=True, slots=True)
-class Ledger:
-    """The whole account, from one snapshot. It balances when nothing was lost or made up."""
-
-    accepted: int
-    delivered: int
-    failed: int
-    expired: int
-    pending: int
-    held: int
-
-    @property
-    def balance(self) -> int:
-        """0 when accepted = delivered + pending + held + failed + expired."""
-        return self.accepted - self.delivered - self.pending - self.held - self.failed - self.expired

@@ -1,4 +1,4 @@
-"""All SQL on delivery_queue and delivery_ledger: claim, acknowledge, and keep jobs moving."""
+"""All SQL on delivery_queue: claim, acknowledge, and keep jobs moving."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -6,15 +6,16 @@ from typing import Any
 from uuid import UUID
 
 from hookvault.db.pool import SystemTx, Tx
-from hookvault.queue.model import Ack, Candidate, Job, Lane, Ledger, Message
+from hookvault.queue.model import Ack, Candidate, Job, Lane, Message
 
 LEASE_S = 30.0
+STAGED_AT_ONCE = 2000
 FIRST = UUID(int=0)  # before every webhook
 _CLOCK_SLACK = timedelta(seconds=5)
 
 # Hops along the index of ready jobs, from webhook to webhook: its cost goes by how many webhooks have something to do, not by
-# how much. Each is judged at once: does it still exist, is it held, in which version.
-_CANDIDATES = """
+# how much.
+_HOP = """
 WITH RECURSIVE hop AS (
     (SELECT webhook_id, tenant_id FROM delivery_queue WHERE ready AND webhook_id > $1 ORDER BY webhook_id LIMIT 1)
     UNION ALL
@@ -22,21 +23,37 @@ WITH RECURSIVE hop AS (
         SELECT q.webhook_id, q.tenant_id FROM delivery_queue q WHERE q.ready AND q.webhook_id > hop.webhook_id
         ORDER BY q.webhook_id LIMIT 1
     ) n
+), found AS (SELECT * FROM hop LIMIT $2)
+"""
+
+_NAMED = """
+WITH found AS (
+    SELECT j.webhook_id, j.tenant_id FROM unnest($1::uuid[]) AS k (webhook_id) CROSS JOIN LATERAL (
+        SELECT q.webhook_id, q.tenant_id FROM delivery_queue q WHERE q.ready AND q.webhook_id = k.webhook_id
+        ORDER BY q.seq LIMIT 1
+    ) j
 )
-SELECT hop.webhook_id, hop.tenant_id, w.id IS NOT NULL AND t.id IS NOT NULL AS alive, coalesce(h.held, false) AS held,
+"""
+
+# Each webhook found is judged at once: does it still exist, is it held, in which version.
+_JUDGED = """
+SELECT f.webhook_id, f.tenant_id, w.id IS NOT NULL AND t.id IS NOT NULL AS alive, coalesce(h.held, false) AS held,
     coalesce(h.circuit, false) AS circuit, coalesce(h.probe, false) AS probe,
     concat_ws('.', w.config_version, w.key_version, t.version) AS version
-FROM (SELECT * FROM hop LIMIT $2) hop
-LEFT JOIN n8n_webhooks w ON w.tenant_id = hop.tenant_id AND w.id = hop.webhook_id AND w.deleted_at IS NULL
-LEFT JOIN tenants t ON t.id = hop.tenant_id
+FROM found f
+LEFT JOIN n8n_webhooks w ON w.tenant_id = f.tenant_id AND w.id = f.webhook_id AND w.deleted_at IS NULL
+LEFT JOIN tenants t ON t.id = f.tenant_id
 LEFT JOIN LATERAL (
     SELECT bool_or(reason <> 'circuit_open') AS held, bool_or(reason = 'circuit_open') AS circuit,
         bool_or(reason = 'circuit_open' AND probe_at <= now()) AS probe
-    FROM delivery_holds x WHERE x.tenant_id = hop.tenant_id AND x.until IS NULL
-        AND x.webhook_id IN (hop.webhook_id, '00000000-0000-0000-0000-000000000000')
+    FROM delivery_holds x WHERE x.tenant_id = f.tenant_id AND x.until IS NULL
+        AND x.webhook_id IN (f.webhook_id, '00000000-0000-0000-0000-000000000000')
 ) h ON true
-ORDER BY hop.webhook_id
 """
+
+_CANDIDATES = f"{_HOP}{_JUDGED} ORDER BY f.webhook_id"
+
+_CANDIDATES_NAMED = f"{_NAMED}{_JUDGED}"
 
 # A claim is a lease: the job comes back by itself when its worker does not answer in time. One whose lease had ended says so.
 _CLAIM = """
@@ -125,9 +142,10 @@ WHERE q.tenant_id = first.tenant_id AND q.id = first.id AND NOT q.head
 _STAGE = """
 UPDATE delivery_queue q SET ready = true FROM (
     SELECT tenant_id, id FROM delivery_queue
-    WHERE NOT ready AND due_at <= now() AND (ordering_key IS NULL OR head) ORDER BY due_at LIMIT 2000 FOR UPDATE SKIP LOCKED
+    WHERE NOT ready AND due_at <= now() AND (ordering_key IS NULL OR head) ORDER BY due_at LIMIT $1 FOR UPDATE SKIP LOCKED
 ) d
 WHERE q.tenant_id = d.tenant_id AND q.id = d.id
+RETURNING q.webhook_id
 """
 
 _LANES_DUE = """
@@ -146,6 +164,7 @@ CROSS JOIN LATERAL (
 ) first
 WHERE q.tenant_id = first.tenant_id AND q.id = first.id AND NOT EXISTS (
     SELECT FROM delivery_queue h WHERE h.webhook_id = l.webhook_id AND h.ordering_key = l.ordering_key AND h.head)
+RETURNING q.webhook_id
 """
 
 # Only behind a head, whose end has the next one looked at: what was accepted since _PROMOTE found nobody would wait for ever.
@@ -212,30 +231,6 @@ INSERT INTO delivery_clock (seen_at) VALUES (clock_timestamp()) ON CONFLICT (sin
 
 _SHIFT = "UPDATE delivery_queue SET due_at = due_at - $1::interval WHERE NOT ready AND due_at < 'infinity'"
 
-_LEDGER = """
-WITH held AS (SELECT DISTINCT tenant_id, webhook_id FROM delivery_holds WHERE until IS NULL), jobs AS (
-    SELECT count(*) AS jobs, count(*) FILTER (WHERE EXISTS (SELECT FROM held h WHERE h.tenant_id = q.tenant_id
-        AND h.webhook_id IN (q.webhook_id, '00000000-0000-0000-0000-000000000000'))) AS held FROM delivery_queue q
-)
-SELECT coalesce(sum(accepted), 0)::bigint AS accepted, coalesce(sum(delivered), 0)::bigint AS delivered,
-    coalesce(sum(failed), 0)::bigint AS failed, coalesce(sum(expired), 0)::bigint AS expired,
-    (SELECT jobs - held FROM jobs) AS pending, (SELECT held FROM jobs) AS held
-FROM delivery_ledger
-"""
-
-_FOLD = """
-WITH old AS (
-    DELETE FROM delivery_ledger WHERE (tenant_id, id) IN (
-        SELECT tenant_id, id FROM delivery_ledger WHERE id <> $1 AND updated_at < now() - interval '10 minutes' LIMIT 5000
-        FOR UPDATE SKIP LOCKED)
-    RETURNING accepted, delivered, failed, expired
-)
-INSERT INTO delivery_ledger AS l (id, accepted, delivered, failed, expired)
-SELECT $1, sum(accepted), sum(delivered), sum(failed), sum(expired) FROM old HAVING count(*) > 0
-ON CONFLICT (tenant_id, id) DO UPDATE SET accepted = l.accepted + excluded.accepted, delivered = l.delivered + excluded.delivered,
-    failed = l.failed + excluded.failed, expired = l.expired + excluded.expired, updated_at = clock_timestamp()
-"""
-
 _OLDEST = "SELECT min(accepted_at) FROM delivery_queue"
 
 _DROP_DAYS = "SELECT hookvault_drop_delivery_days($1)"
@@ -244,6 +239,11 @@ _DROP_DAYS = "SELECT hookvault_drop_delivery_days($1)"
 async def list_candidates(tx: Tx, after: UUID, limit: int) -> Sequence[Candidate]:
     """The webhooks after one that have ready jobs, in the order of their ids."""
     return [Candidate(*row) for row in await tx.fetch(_CANDIDATES, after, limit)]
+
+
+async def list_named(tx: Tx, webhook_ids: Sequence[UUID]) -> Sequence[Candidate]:
+    """Those of these webhooks that have ready jobs."""
+    return [Candidate(*row) for row in await tx.fetch(_CANDIDATES_NAMED, webhook_ids)]
 
 
 async def claim(tx: SystemTx, wanted: Sequence[tuple[UUID, int]], worker: UUID) -> list[Job]:
@@ -275,9 +275,9 @@ async def nudge(tx: SystemTx, lanes: Sequence[Lane]) -> None:
     await tx.execute(_NUDGE, *_columns(lanes))
 
 
-async def stage(tx: SystemTx) -> int:
-    """Makes jobs ready whose time has come or whose lease has ended; how many, 2,000 at most."""
-    return await tx.execute(_STAGE)
+async def stage(tx: SystemTx) -> Sequence[UUID]:
+    """Makes jobs ready whose time has come or whose lease has ended, STAGED_AT_ONCE at most; the webhook of each."""
+    return [row["webhook_id"] for row in await tx.fetch(_STAGE, STAGED_AT_ONCE)]
 
 
 async def list_due_lanes(tx: SystemTx) -> Sequence[Lane]:
@@ -285,12 +285,12 @@ async def list_due_lanes(tx: SystemTx) -> Sequence[Lane]:
     return [Lane(*row) for row in await tx.fetch(_LANES_DUE)]
 
 
-async def promote(tx: SystemTx, lanes: Sequence[Lane]) -> int:
-    """Makes the first job of each ordering key its head, unless it has one, and has the others wait."""
+async def promote(tx: SystemTx, lanes: Sequence[Lane]) -> Sequence[UUID]:
+    """Makes the first job of each ordering key its head, unless it has one, and has the others wait; the heads' webhooks."""
     await lock_lanes(tx, lanes)
-    made = await tx.execute(_PROMOTE, *_columns(lanes))
+    made = await tx.fetch(_PROMOTE, *_columns(lanes))
     await tx.execute(_BLOCK, *_columns(lanes))
-    return made
+    return [row["webhook_id"] for row in made]
 
 
 async def renew(tx: SystemTx, jobs: Sequence[tuple[str, UUID, int]]) -> int:
@@ -350,18 +350,6 @@ async def keep_time(tx: SystemTx) -> timedelta | None:
         await tx.execute(_SHIFT, back)
     await tx.execute(_SET_CLOCK)
     return back
-
-
-async def read_ledger(tx: Tx) -> Ledger:
-    """The whole account, from one snapshot. Counts the queue: ask rarely."""
-    row = await tx.fetchrow(_LEDGER)
-    assert row is not None  # noqa: S101 - an aggregate always gives a row
-    return Ledger(**row)
-
-
-async def fold_ledger(tx: SystemTx) -> None:
-    """Adds the rows of writers that are gone to one."""
-    await tx.execute(_FOLD, FIRST)
 
 
 async def oldest(tx: SystemTx) -> datetime | None:

@@ -165,6 +165,8 @@ class Worker:
             await self._pause()
 
     async def _pause(self) -> None:
+        self._freed = 0
+        self._hungry = len(self._agenda) > 0  # then what ends makes room for what waits
         with suppress(TimeoutError):
             await asyncio.wait_for(self._wake.wait(), min(self._again_s, _STAGE_S))
         self._wake.clear()
@@ -189,10 +191,7 @@ class Worker:
 
     async def _round(self) -> bool:
         """Claims once; whether to go on at once."""
-        self._hungry = False
-        self._freed = 0
         if self.shares.free <= 0 or self.acks.waiting > 4 * self.shares.limit:
-            self._hungry = True
             return False
         if self._agenda.is_scan_due():
             found = await self._scan()
@@ -234,7 +233,10 @@ class Worker:
             for job in jobs:
                 counts[job.webhook_id] = counts.get(job.webhook_id, 0) + 1
         finally:  # also when the database went away in between
-            for webhook_id, places in leftover(allowed, counts).items():
+            unused = leftover(allowed, counts)
+            # Whoever found no end of its jobs may have more of them than it was given places.
+            self._agenda.add(one.webhook_id for one in usable if one.webhook_id not in unused)
+            for webhook_id, places in unused.items():
                 await self._limits.refund(endpoints[webhook_id].bounds, places)
         if jobs:
             fault_point("claim.after_commit")

@@ -9,10 +9,11 @@ from hookvault.clock import iso, now
 from hookvault.db.pool import Database
 from hookvault.fault import fault_point
 from hookvault.ids import new_id
+from hookvault.ledger import store as ledger
+from hookvault.ledger.model import Ledger
 from hookvault.log import get_logger
 from hookvault.queue import store
 from hookvault.queue.end import DELETED, ending
-from hookvault.queue.model import Ledger
 from hookvault.webhooks import store as webhooks
 
 EXPIRED = ("expired", "deliver_before_passed", "It could not be delivered before its deliverBefore.")
@@ -45,7 +46,7 @@ class Upkeep:
     async def tidy(self, days_to_keep: int) -> None:
         """Every minute: folds the account, and drops what is past its time."""
         async with self._database.system() as tx:
-            await store.fold_ledger(tx)
+            await ledger.fold_ledger(tx)
             await admission.prune_keys(tx)
             await admission.prune_holds(tx, days_to_keep)
             await webhooks.drop_previous_secrets(tx)
@@ -71,7 +72,7 @@ class Upkeep:
         if self._ledger is None or time.monotonic() >= self._stale_at:
             began = time.monotonic()
             async with self._database.system_statement() as tx:
-                self._ledger = await store.read_ledger(tx)
+                self._ledger = await ledger.read_ledger(tx)
             took = time.monotonic() - began
             self._stale_at = time.monotonic() + max(_LEAST_S, took * _MOST_SHARE)
         return self._ledger

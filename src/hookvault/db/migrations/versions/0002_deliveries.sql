@@ -317,7 +317,7 @@ BEGIN
     INSERT INTO delivery_queue (tenant_id, id, accepted_at, webhook_id, ready, due_at, ordering_key, deliver_before)
     VALUES (tenant, delivery, moment, target, lane IS NULL, clock_timestamp(), lane, deadline);
     INSERT INTO delivery_ledger (tenant_id, id, accepted) VALUES (tenant, delivery, 1);
-    PERFORM pg_notify('hookvault_deliveries', CASE WHEN lane IS NULL THEN '' ELSE 'ordered' END);
+    PERFORM pg_notify('hookvault_deliveries', CASE WHEN lane IS NULL THEN target::text ELSE 'ordered' END);
     PERFORM set_config('app.tenant_id', coalesce(before, ''), true);
     RETURN delivery;
 END $$
