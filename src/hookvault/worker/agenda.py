@@ -5,6 +5,7 @@ ready for it any more. Whatever was not told is found by a scan of all webhooks 
 ones among them, that the scan takes time, it is made less often. So ten thousand dead webhooks don't delay the others.
 """
 
+import itertools
 import time
 from collections.abc import Callable, Iterable
 from uuid import UUID
@@ -19,36 +20,40 @@ class Agenda:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._webhooks: dict[UUID, None] = {}
-        self._passed = 0
+        self._next: dict[UUID, None] = {}
+        self._rest: dict[UUID, None] = {}
         self._scanning = True
         self._scan_at = 0.0
         self._took = 0.0
         self.cursor = _START
 
     def __len__(self) -> int:
-        return len(self._webhooks)
+        return len(self._next) + len(self._rest)
 
     def add(self, webhook_ids: Iterable[UUID]) -> None:
-        """Puts webhooks on the agenda."""
-        self._webhooks.update(dict.fromkeys(webhook_ids))
+        """Puts webhooks on the agenda, to be looked at."""
+        for webhook_id in webhook_ids:
+            self._rest.pop(webhook_id, None)
+            self._next[webhook_id] = None
+
+    def put_back(self, webhook_ids: Iterable[UUID]) -> None:
+        """Keeps webhooks that were looked at and may have more to do than could be done."""
+        self._rest.update(dict.fromkeys(webhook_id for webhook_id in webhook_ids if webhook_id not in self._next))
 
     def stir(self) -> None:
-        """Says that what could not be served before may be now: all are looked at again."""
-        self._passed = 0
+        """Says that what could not be done before may be now: all are looked at again."""
+        self._next.update(self._rest)
+        self._rest.clear()
 
     def rescan(self) -> None:
         """Has all webhooks scanned at once."""
         self._scanning, self.cursor, self._took = True, _START, 0.0
 
     def turn(self, most: int) -> list[UUID]:
-        """Takes the next webhooks off the agenda; none when all had their turn. Whoever has more to do is added again."""
-        if self._passed >= len(self._webhooks):
-            return []
-        chosen = list(self._webhooks)[:most] if len(self._webhooks) > most else list(self._webhooks)
+        """Takes the next webhooks off the agenda; none when all were looked at. Whoever has more to do is put back."""
+        chosen = list(itertools.islice(self._next, most))
         for webhook_id in chosen:
-            del self._webhooks[webhook_id]
-        self._passed += len(chosen)
+            del self._next[webhook_id]
         return chosen
 
     def is_scan_due(self) -> bool:

@@ -235,7 +235,7 @@ class Worker:
         finally:  # also when the database went away in between
             unused = leftover(allowed, counts)
             # Whoever found no end of its jobs may have more of them than it was given places.
-            self._agenda.add(one.webhook_id for one in usable if one.webhook_id not in unused)
+            self._agenda.put_back(one.webhook_id for one in usable if one.webhook_id not in unused)
             for webhook_id, places in unused.items():
                 await self._limits.refund(endpoints[webhook_id].bounds, places)
         if jobs:
