@@ -5,7 +5,7 @@ import secrets
 from collections import Counter
 
 from hookvault.deliveries.model import ENDED, DeliveryFilter
-from hookvault.queue.store import read_ledger
+from hookvault.ledger.store import read_ledger
 from hookvault.webhooks.model import CallRequest
 
 PATIENCE_S = 15

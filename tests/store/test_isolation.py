@@ -17,7 +17,7 @@ from hookvault.db.pool import Database
 from hookvault.deliveries.model import DeliveryFilter
 from hookvault.errors import NotFoundError
 from hookvault.ids import new_id
-from hookvault.queue.store import read_ledger
+from hookvault.ledger.store import read_ledger
 from hookvault.settings import Settings
 from hookvault.webhooks.model import CallRequest
 from hookvault.wiring import build

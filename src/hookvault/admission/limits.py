@@ -120,7 +120,9 @@ class Limits:
                     await self._return_tokens(place, tokens)
         for place, slots in list(self._slots.items()):
             async with slots.lock:
-                if not slots.held:
+                if self._slots.get(place) is not slots:
+                    continue
+                if not slots.held and not slots.used:
                     del self._slots[place]
                     continue
                 async with self._database.system_statement() as tx:
@@ -158,19 +160,22 @@ class Limits:
 
     async def _take_slots(self, bound: Bound, want: int) -> int:
         most = bound.concurrency or 1
-        slots = self._slots.setdefault(_place(bound), _Slots(most))
-        async with slots.lock:
-            changed, slots.most = slots.most != most, most
-            short = slots.held - slots.used < want and time.monotonic() >= slots.again_at
-            if changed or short:
-                async with self._database.system_statement() as tx:
-                    asked = min(slots.used + want, most)
-                    slots.held = await store.hold_slots(tx, _place(bound), self._process, asked, most)
-                if slots.held - slots.used < 1:
-                    slots.again_at = time.monotonic() + _BUSY_S
-        taken = max(0, min(want, slots.held - slots.used))
-        slots.used += taken
-        return taken
+        while True:
+            slots = self._slots.setdefault(_place(bound), _Slots(most))
+            async with slots.lock:
+                if self._slots.get(_place(bound)) is not slots:
+                    continue  # `renew` dropped it while this waited; nobody would count what is taken from it
+                changed, slots.most = slots.most != most, most
+                short = slots.held - slots.used < want and time.monotonic() >= slots.again_at
+                if changed or short:
+                    async with self._database.system_statement() as tx:
+                        asked = min(slots.used + want, most)
+                        slots.held = await store.hold_slots(tx, _place(bound), self._process, asked, most)
+                    if slots.held - slots.used < 1:
+                        slots.again_at = time.monotonic() + _BUSY_S
+                taken = max(0, min(want, slots.held - slots.used))
+                slots.used += taken
+                return taken
 
     def _free(self, bounds: Sequence[Bound], calls: int) -> None:
         for bound in bounds:
