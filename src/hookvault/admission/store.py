@@ -19,6 +19,14 @@ _RELEASE = """
 UPDATE delivery_holds SET until = clock_timestamp() WHERE tenant_id = $1 AND webhook_id = $2 AND reason = $3 AND until IS NULL
 """
 
+# A tenant's id may be given to another: nothing of this one's may bind that one.
+_FORGET_TENANT = (
+    "UPDATE delivery_holds SET until = clock_timestamp() WHERE tenant_id = $1 AND until IS NULL",
+    "DELETE FROM idempotency_keys WHERE tenant_id = $1",
+    "DELETE FROM call_tokens WHERE tenant_id = $1",
+    "DELETE FROM call_slots WHERE tenant_id = $1",
+)
+
 _WAKE = "SELECT pg_notify('hookvault_deliveries', $1)"
 
 # Of all who ask at once, one may probe; the next only after the pause.
@@ -95,6 +103,12 @@ async def set_hold(tx: Tx, tenant_id: str, webhook_id: UUID, reason: str, *, hel
 async def hold_tenant(tx: Tx, tenant_id: str, *, held: bool) -> None:
     """Has all of a tenant's deliveries wait, or go on."""
     await set_hold(tx, tenant_id, WHOLE_TENANT, "tenant_suspended", held=held)
+
+
+async def forget_tenant(tx: SystemTx, tenant_id: str) -> None:
+    """Ends a deleted tenant's holds, and deletes its idempotency keys and what its limits stood at."""
+    for statement in _FORGET_TENANT:
+        await tx.execute(statement, tenant_id)
 
 
 async def take_probe(tx: Tx, tenant_id: str, webhook_id: UUID, pause_s: float) -> bool:

@@ -134,6 +134,8 @@ UPDATE delivery_replays SET status = 'cancelled', finished_at = now(), updated_a
 WHERE tenant_id = $1 AND id = $2 AND status = 'running'
 """
 
+_FORGET_REPLAYS = "DELETE FROM delivery_replays WHERE tenant_id = $1"
+
 # One process at a time works on a replay. What it may do now is the rate times the time since it was last worked on.
 _NEXT_REPLAY = f"""
 SELECT {_REPLAY_COLUMNS}, after_at, after_id, extract(epoch FROM clock_timestamp() - updated_at)::float8 AS since_s
@@ -269,6 +271,11 @@ async def list_replays(tx: TenantTx, *, limit: int, cursor: str | None) -> Page[
 async def cancel_replay(tx: TenantTx, replay_id: UUID) -> bool:
     """Stops a replay; whether it was running."""
     return await tx.execute(_CANCEL_REPLAY, tx.tenant_id, replay_id) > 0
+
+
+async def forget_replays(tx: SystemTx, tenant_id: str) -> None:
+    """Deletes a deleted tenant's replays; what they made stays."""
+    await tx.execute(_FORGET_REPLAYS, tenant_id)
 
 
 async def next_replay(tx: SystemTx, passed: Sequence[str]) -> Row | None:

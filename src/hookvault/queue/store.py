@@ -196,8 +196,9 @@ WHERE deliver_before <= now() AND (leased_by IS NULL OR due_at <= now()) LIMIT 5
 """
 
 _OF_WEBHOOK = """
-SELECT tenant_id, id, accepted_at, webhook_id, ordering_key FROM delivery_queue
-WHERE tenant_id = $1 AND ($2::uuid IS NULL OR webhook_id = $2) AND (leased_by IS NULL OR due_at <= now())
+SELECT q.tenant_id, q.id, q.accepted_at, q.webhook_id, q.ordering_key FROM delivery_queue q
+WHERE q.tenant_id = $1 AND ($2::uuid IS NULL OR q.webhook_id = $2) AND (q.leased_by IS NULL OR q.due_at <= now())
+    AND NOT EXISTS (SELECT FROM n8n_webhooks w WHERE w.tenant_id = $1 AND w.id = q.webhook_id AND w.deleted_at IS NULL)
 LIMIT $3
 """
 
@@ -314,7 +315,7 @@ async def list_orphans(tx: SystemTx) -> Sequence[Any]:
 
 
 async def list_jobs(tx: SystemTx, tenant_id: str, webhook_id: UUID | None, limit: int) -> Sequence[Any]:
-    """Jobs of a webhook or of a whole tenant that nobody is calling."""
+    """Jobs of a deleted webhook, or of all of a tenant's, that nobody is calling."""
     return await tx.fetch(_OF_WEBHOOK, tenant_id, webhook_id, limit)
 
 

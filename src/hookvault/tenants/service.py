@@ -12,6 +12,7 @@ from hookvault.audit import store as audit
 from hookvault.audit.model import IN_PROCESS, Actor
 from hookvault.clock import now
 from hookvault.db.pool import Database
+from hookvault.deliveries import store as deliveries
 from hookvault.errors import InvalidError, PreconditionError
 from hookvault.fault import fault_point
 from hookvault.ids import NAME_PATTERN, is_name
@@ -102,6 +103,8 @@ class TenantService:
         async with self._database.system() as tx:
             if await store.delete(tx, tenant_id):
                 await self._vault.delete_keys(tx, tenant_id)
+                await admission.forget_tenant(tx, tenant_id)
+                await deliveries.forget_replays(tx, tenant_id)
                 await audit.record(tx, actor, "tenant.deleted", ("tenant", tenant_id), tenant_id=tenant_id)
         fault_point("delete_tenant.after_commit")
         await end_waiting(self._database, tenant_id)

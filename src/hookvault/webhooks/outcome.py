@@ -96,11 +96,11 @@ def retry_after_s(headers: Mapping[str, str], present: datetime | None = None) -
         return float(asked[:12])
     try:
         moment = parsedate_to_datetime(asked)
-    except ValueError:
+        if moment.tzinfo is None:  # "-0000" means UTC without a place (RFC 5322 section 3.3)
+            moment = moment.replace(tzinfo=UTC)
+        return max(0.0, (moment - (present or datetime.now(UTC))).total_seconds())
+    except (ValueError, OverflowError):  # no date, or one that no calendar holds
         return None
-    if moment.tzinfo is None:  # "-0000" means UTC without a place (RFC 5322 section 3.3)
-        moment = moment.replace(tzinfo=UTC)
-    return max(0.0, (moment - (present or datetime.now(UTC))).total_seconds())
 
 
 def _failed(status: int, message: str, *, retry: bool, broken: bool = False) -> Verdict:
