@@ -333,7 +333,6 @@ async def test_twenty_gigabytes_at_once_cost_twenty_times_the_first_bytes():
         assert via.pool.open_count == 0
 
 
-@pytest.mark.xfail(strict=True, reason="a byte of body in every read hides the extensions beside it from the limit")
 @both_loops
 async def test_chunk_extensions_between_bytes_of_body_end():
     flood = Flood(CHUNKED, (b"1;" + b"e" * 60_000 + b"\r\nx\r\n") * 10)
@@ -506,18 +505,13 @@ def greets(peer):
     peer.sendall(b"220 mail.example ESMTP\r\n")
 
 
-HURRIED = pytest.mark.xfail(
-    strict=True, reason="a connection that ended before its first request is taken for a good one"
-)
-
-
 @pytest.mark.parametrize(
     ("found", "serve"),
     [
         pytest.param(["127.0.0.1"], closes, id="closes"),
         pytest.param(["127.0.0.1"], greets, id="greets"),
-        pytest.param(["127.0.0.1", "127.0.0.9"], closes, id="closes-one-of-two", marks=HURRIED),
-        pytest.param(["127.0.0.1", "127.0.0.9"], greets, id="greets-one-of-two", marks=HURRIED),
+        pytest.param(["127.0.0.1", "127.0.0.9"], closes, id="closes-one-of-two"),
+        pytest.param(["127.0.0.1", "127.0.0.9"], greets, id="greets-one-of-two"),
     ],
 )
 @both_loops
@@ -532,9 +526,6 @@ async def test_a_peer_that_ends_before_it_was_asked_is_told_at_once(found, serve
                 assert {type(end) for end in ends} <= allowed
 
 
-@pytest.mark.xfail(
-    strict=True, raises=AddressBlockedError, reason="no peer is taken for another peer, which is permanent"
-)
 @both_loops
 async def test_a_peer_that_reset_at_once_is_not_taken_for_another_address():
     """The kernel knows no peer of a connection that was reset; here the reset comes before anybody looks."""

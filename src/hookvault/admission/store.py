@@ -1,6 +1,7 @@
 """All SQL on holds, limits and idempotency keys."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -40,9 +41,10 @@ SELECT extract(epoch FROM probe_at - clock_timestamp())::float8 FROM delivery_ho
 WHERE tenant_id = $1 AND webhook_id = $2 AND reason = 'circuit_open' AND until IS NULL
 """
 
-_LAST_CLOSED = """
-SELECT max(until) FROM delivery_holds WHERE tenant_id = $1 AND webhook_id = $2 AND until > now() - interval '60 seconds'
-    AND reason = 'circuit_open'
+# Both from one snapshot: whoever finds it closed knows of its closing.
+_CIRCUIT = """
+SELECT coalesce(bool_or(until IS NULL), false) AS is_open, max(until) AS closed_at FROM delivery_holds
+WHERE tenant_id = $1 AND webhook_id = $2 AND reason = 'circuit_open' AND (until IS NULL OR until > now() - interval '60 seconds')
 """
 
 _PRUNE_HOLDS = "DELETE FROM delivery_holds WHERE until < now() - make_interval(days => $1)"
@@ -122,9 +124,11 @@ async def probe_in(tx: Tx, tenant_id: str, webhook_id: UUID) -> float | None:
     return found
 
 
-async def last_closed(tx: Tx, tenant_id: str, webhook_id: UUID) -> Any:
-    """When the circuit closed last, within the last minute."""
-    return await tx.fetchval(_LAST_CLOSED, tenant_id, webhook_id)
+async def read_circuit(tx: Tx, tenant_id: str, webhook_id: UUID) -> tuple[bool, datetime | None]:
+    """Whether a circuit is open, and when it closed last within the last minute."""
+    row = await tx.fetchrow(_CIRCUIT, tenant_id, webhook_id)
+    assert row is not None  # noqa: S101 - an aggregate always gives a row
+    return row["is_open"], row["closed_at"]
 
 
 async def prune_holds(tx: SystemTx, days: int) -> None:

@@ -121,7 +121,9 @@ def _discard(attempt: asyncio.Task[Connection]) -> None:
 def _check_peer(target: Target, address: str, transport: asyncio.BaseTransport) -> None:
     """The last wall: whatever lies between the check and the socket, the peer must be who was checked."""
     peer = transport.get_extra_info("peername")
-    if peer is None or ipaddress.ip_address(peer[0]) != ipaddress.ip_address(address):
+    if peer is None:  # reset already: the kernel knows no peer then
+        raise ConnectError(f"can't connect to {target.host}:{target.port}: it closed the connection at once")
+    if ipaddress.ip_address(peer[0]) != ipaddress.ip_address(address):
         raise AddressBlockedError(f"blocked: {target.host} was reached at another address than the checked {address}")
 
 

@@ -23,6 +23,7 @@ from hookvault.outbound.guard import Target
 
 MAX_HEAD = 65536  # bytes of status line and header fields; also of trailers and chunk extensions without a body
 MAX_INTERIM = 16  # 1xx responses before the real one
+_CHUNK_OVERHEAD = 8  # bytes of framing for each byte of body that are nothing unusual
 
 _START = b"HTTP/1."
 _PRINTABLE = bytes(range(0x20, 0x7F))
@@ -178,7 +179,10 @@ class Connection(asyncio.Protocol):
         self._began = began
         self._head = head
         self._future = future = self.loop.create_future()
-        self._transport.write(request)
+        if self.closed:  # the peer ended it between the handshake and now; nothing was sent
+            self._fail(ConnectionClosedError(f"{self._peer} closed the connection before it was used"))
+        else:
+            self._transport.write(request)
         return future
 
     def abort(self) -> None:
@@ -253,7 +257,7 @@ class Connection(asyncio.Protocol):
         elif self._done:
             self._finish()
         else:
-            self._check_size(len(data), grew=self._size > size)
+            self._check_size(len(data) - (self._size - size))
 
     def eof_received(self) -> None:
         """The peer sends no more: the end of a body that has no other end, else an early one."""
@@ -333,14 +337,18 @@ class Connection(asyncio.Protocol):
     def _coding(self) -> str:
         return ",".join(value.strip().lower() for name, value in self._headers if name == "transfer-encoding")
 
-    def _check_size(self, length: int, *, grew: bool) -> None:
-        """Limit what costs memory or time without being body: header fields, trailers, chunk extensions."""
+    def _check_size(self, overhead: int) -> None:
+        """Limit what costs memory or time without being body: header fields, trailers, chunk extensions.
+
+        Args:
+            overhead: Bytes of a read that were no body. An honest chunk of one byte comes with five of them.
+        """
         if not self._in_body:
             if self._received > MAX_HEAD:
                 self._invalid(f"its header section is longer than {MAX_HEAD} bytes")
-        elif not grew:
-            self._extra += length
-            if self._extra > MAX_HEAD:
+        else:
+            self._extra += overhead
+            if self._extra > MAX_HEAD + _CHUNK_OVERHEAD * self._size:
                 self._invalid(f"it has more than {MAX_HEAD} bytes of trailers or chunk extensions")
 
     def _end(self) -> None:

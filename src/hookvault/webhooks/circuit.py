@@ -89,7 +89,9 @@ class Circuits:
     async def _look_at(self, tenant_id: str, webhook_id: UUID) -> None:
         async with self._database.tenant(tenant_id) as tx:
             since = now() - timedelta(seconds=WINDOW_S)
-            closed = await admission.last_closed(tx, tenant_id, webhook_id)
+            is_open, closed = await admission.read_circuit(tx, tenant_id, webhook_id)
+            if is_open:
+                return
             calls, broken = await store.count_broken(tx, webhook_id, max(since, closed or since))
             opened = trips(calls, broken) and await admission.hold(
                 tx, tenant_id, webhook_id, _REASON, probe_s=PROBE_AFTER_S
