@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -25,6 +26,7 @@ from hookvault.webhooks.model import MAX_BUDGET_MS, MAX_RETRIES, CallRequest
 from hookvault.webhooks.payload import check_depth, encode_payload, storable
 
 MAX_ORDERING_KEY = 200
+LONGEST_WAIT = timedelta(days=3652)
 MAX_TRIGGER = 200
 _SQL_ERRORS: dict[str, type[HookvaultError]] = {
     "tenant_not_found": NotFoundError,
@@ -154,16 +156,22 @@ def check_delivery(request: CallRequest) -> None:
     if by is not None and not (len(by) <= MAX_TRIGGER and by.isprintable()):
         raise fault("triggeredBy", f"must have {MAX_TRIGGER} printable characters or fewer")
     if request.deliver_before is not None:
-        if request.deliver_before.tzinfo is None:
-            raise fault("deliverBefore", "must name its time zone, such as a Z at its end")
-        if request.deliver_before <= now():
-            message = f"deliverBefore {iso(request.deliver_before)} is over already; nothing was accepted."
-            raise InvalidError(message, code="deliver_before_passed")
+        _check_deadline(request.deliver_before)
 
 
 def _stored(metadata: Mapping[str, Any]) -> bytes:
     """Metadata as the database can hold it. Raises InvalidError, code `invalid_payload`, for what is no JSON."""
     return storable(encode_payload(metadata))[0]
+
+
+def _check_deadline(deadline: datetime) -> None:
+    if deadline.tzinfo is None:
+        raise fault("deliverBefore", "must name its time zone, such as a Z at its end")
+    present = now()
+    if deadline <= present:
+        raise InvalidError("deliverBefore is over already; nothing was accepted.", code="deliver_before_passed")
+    if deadline > present + LONGEST_WAIT:
+        raise fault("deliverBefore", "must be within ten years")
 
 
 def request_hash(kind: str, workflow_name: str, request: CallRequest) -> bytes:

@@ -58,7 +58,7 @@ def decide(
         plan: Of the delivery.
         verdict: On the latest attempt.
         attempts: How many were made, that one included.
-        headers: Of its response; Retry-After counts, between a second and an hour or what the schedule says.
+        headers: Of its response; a Retry-After makes the pause longer, up to an hour or what the schedule says.
         jitter: From -1 to 1, how far the pause strays.
         present: Now.
         deliver_before: After which the delivery is worth nothing.
@@ -90,8 +90,10 @@ def _pause(plan: Plan, verdict: Verdict, attempts: int, headers: Mapping[str, st
     if verdict.pause_s is not None:
         return verdict.pause_s
     planned = plan.pause(attempts)
+    pause = planned * (1 + JITTER * jitter)
     asked = retry_after_s(headers)
-    pause = planned if asked is None else min(asked, max(_RETRY_AFTER_CAP_S, planned))
-    # A receiver that named its time is not called before it.
-    spread = JITTER * (jitter if asked is None else abs(jitter))
-    return min(max(pause * (1 + spread), LEAST_PAUSE_S), LONGEST_PAUSE_S)
+    if (
+        asked is not None
+    ):  # makes it longer only: a receiver that says "at once" every time would use up the retries in a minute
+        pause = max(pause, min(asked * (1 + JITTER * abs(jitter)), max(planned, _RETRY_AFTER_CAP_S)))
+    return min(max(pause, LEAST_PAUSE_S), LONGEST_PAUSE_S)

@@ -1,7 +1,7 @@
 """One job: called, judged, and how it goes on."""
 
 import random
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import NamedTuple
 
 import msgspec
@@ -62,24 +62,31 @@ class Delivered(NamedTuple):
 
 async def deliver(client: OutboundClient, claimed: Claimed, worker: str, default_timeout_s: float) -> Delivered:
     """Calls a claimed job's webhook once and decides how the job goes on. Never raises."""
-    job = claimed.job
-    present = None if job.deliver_before is None else now()
-    if job.lost >= MOST_LOST:
-        message = f"Given up: {MOST_LOST} times its worker died or failed before it could say how it went."
-        return Delivered(_ended(claimed, worker, Decision("failed", code="worker_lost", message=message)))
-    if claimed.message is NO_MESSAGE:
-        message = "Its payload is no longer in the database; somebody must have removed it there."
-        return Delivered(_ended(claimed, worker, Decision("failed", code="payload_missing", message=message)))
-    if job.deliver_before is not None and present is not None and job.deliver_before <= present:
-        message = "It could not be delivered before its deliverBefore."
-        return Delivered(_ended(claimed, worker, Decision("expired", code="deliver_before_passed", message=message)))
     try:
-        return await _called(client, claimed, worker, _timeout_s(claimed, present, default_timeout_s))
+        decision = _without_a_call(claimed)
+        if decision is not None:
+            return Delivered(_ended(claimed, worker, decision))
+        return await _called(client, claimed, worker, _timeout_s(claimed, default_timeout_s))
     except Exception as error:  # noqa: BLE001 - our own fault is not the receiver's: put off, and logged whole
         code = error.code if isinstance(error, HookvaultError) else "internal_error"
-        _log.exception("delivery_put_off", delivery=str(job.id), code=code)
+        _log.exception("delivery_put_off", delivery=str(claimed.job.id), code=code)
         decision = Decision("pending", _PUT_OFF_S, code, "A fault of our own; the log tells more.")
         return Delivered(_ended(claimed, worker, decision))
+
+
+def _without_a_call(claimed: Claimed) -> Decision | None:
+    """The end of a job that must not be called any more; None for one that is to be called."""
+    job = claimed.job
+    if job.lost >= MOST_LOST:
+        message = f"Given up: {MOST_LOST} times its worker died or failed before it could say how it went."
+        return Decision("failed", code="worker_lost", message=message)
+    if claimed.message is NO_MESSAGE:
+        message = "Its payload is no longer in the database; somebody must have removed it there."
+        return Decision("failed", code="payload_missing", message=message)
+    if job.deliver_before is not None and job.deliver_before <= now():
+        message = "It could not be delivered before its deliverBefore."
+        return Decision("expired", code="deliver_before_passed", message=message)
+    return None
 
 
 async def _called(client: OutboundClient, claimed: Claimed, worker: str, timeout_s: float) -> Delivered:
@@ -115,13 +122,13 @@ def _decided(claimed: Claimed, attempt: Attempt, number: int) -> Decision:
     )
 
 
-def _timeout_s(claimed: Claimed, present: datetime | None, default_s: float) -> float:
+def _timeout_s(claimed: Claimed, default_s: float) -> float:
     asked = claimed.message.timeout_ms or claimed.endpoint.policy.timeout_ms
     timeout_s = min(asked or default_s * 1000, MAX_BUDGET_MS) / 1000
     deadline = claimed.job.deliver_before
-    if deadline is None or present is None:
+    if deadline is None:
         return timeout_s
-    return max(0.001, min(timeout_s, (deadline - present).total_seconds()))
+    return max(0.001, min(timeout_s, (deadline - now()).total_seconds()))
 
 
 def _ended(claimed: Claimed, worker: str, decision: Decision) -> Outcome:

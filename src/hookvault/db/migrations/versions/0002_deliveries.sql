@@ -13,7 +13,7 @@ CREATE TABLE webhook_deliveries (
     timeout_ms integer,
     max_retries integer,
     ordering_key text,
-    deliver_before timestamptz,
+    deliver_before timestamptz CHECK (deliver_before BETWEEN '2000-01-01' AND '9000-01-01'),
     idempotency_key text,
     replay_of uuid,
     status text NOT NULL DEFAULT 'pending' CHECK (status IN ('pending', 'delivered', 'failed', 'expired')),
@@ -46,7 +46,7 @@ CREATE TABLE delivery_queue (
     lost integer NOT NULL DEFAULT 0,
     ordering_key text,
     head boolean NOT NULL DEFAULT false,
-    deliver_before timestamptz,
+    deliver_before timestamptz CHECK (deliver_before BETWEEN '2000-01-01' AND '9000-01-01'),
     trail jsonb NOT NULL DEFAULT '[]',
     PRIMARY KEY (tenant_id, id)
 ) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_cost_delay = 0)
@@ -270,8 +270,46 @@ BEGIN
     RETURN granted;
 END $$
 
+-- Refuses what no delivery can be, with a code at the beginning of the message, as the API's errors have one.
+CREATE FUNCTION hookvault_check_delivery(payload text, options jsonb) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    unknown text;
+    moment text := options ->> 'deliverBefore';
+BEGIN
+    IF payload IS NULL OR options IS NULL OR jsonb_typeof(options) <> 'object' THEN
+        RAISE EXCEPTION 'invalid_input: A delivery needs a payload, and its options are a JSON object.';
+    END IF;
+    SELECT name INTO unknown FROM jsonb_object_keys(options) AS name
+    WHERE name NOT IN ('triggeredBy', 'metadata', 'timeoutMs', 'maxRetries', 'deliverBefore', 'orderingKey') LIMIT 1;
+    IF unknown IS NOT NULL THEN
+        RAISE EXCEPTION 'invalid_input: There is no option %.', left(unknown, 64);
+    ELSIF octet_length(payload) > 16777216 THEN
+        RAISE EXCEPTION 'payload_too_large: The payload has more than 16777216 bytes.';
+    ELSIF length(options ->> 'orderingKey') NOT BETWEEN 1 AND 200 THEN
+        RAISE EXCEPTION 'invalid_input: orderingKey must have 1 to 200 characters.';
+    ELSIF length(options ->> 'triggeredBy') > 200 OR octet_length(options ->> 'metadata') > 16384 THEN
+        RAISE EXCEPTION 'invalid_input: triggeredBy has 200 characters, and metadata 16,384 bytes, or fewer.';
+    ELSIF options ? 'metadata' AND jsonb_typeof(options -> 'metadata') NOT IN ('object', 'null') THEN
+        RAISE EXCEPTION 'invalid_input: metadata must be an object.';
+    ELSIF options ->> 'timeoutMs' !~ '^[0-9]{1,6}$' OR (options ->> 'timeoutMs')::integer NOT BETWEEN 1 AND 120000 THEN
+        RAISE EXCEPTION 'invalid_input: timeoutMs must be a whole number from 1 to 120000.';
+    ELSIF options ->> 'maxRetries' !~ '^[0-9]{1,2}$' OR (options ->> 'maxRetries')::integer NOT BETWEEN 0 AND 10 THEN
+        RAISE EXCEPTION 'invalid_input: maxRetries must be a whole number from 0 to 10.';
+    ELSIF moment !~ '^[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9:.]{5,15}(Z|[+-][0-9]{2}:?[0-9]{2})$' THEN
+        RAISE EXCEPTION 'invalid_input: deliverBefore must be a time with its zone, such as 2026-12-01T12:00:00Z.';
+    ELSIF moment::timestamptz <= clock_timestamp() THEN
+        RAISE EXCEPTION 'deliver_before_passed: deliverBefore is over already.';
+    ELSIF moment::timestamptz > clock_timestamp() + interval '10 years' THEN
+        RAISE EXCEPTION 'invalid_input: deliverBefore must be within ten years.';
+    END IF;
+    PERFORM payload::json;
+EXCEPTION
+    WHEN invalid_text_representation OR datetime_field_overflow OR invalid_datetime_format OR statement_too_complex THEN
+        RAISE EXCEPTION 'invalid_input: The payload is not JSON, or deliverBefore is no time.';
+END $$
+
 -- Accepts a delivery inside the transaction of whoever calls it: it is sent if and only if that commits. For applications
--- that share this database; the owner grants EXECUTE to their role. Errors begin with a code, as the API's have.
+-- that share this database; the owner grants EXECUTE to their role.
 CREATE FUNCTION hookvault_enqueue(tenant text, workflow text, payload text, options jsonb DEFAULT '{}')
 RETURNS uuid LANGUAGE plpgsql SECURITY DEFINER AS $$
 DECLARE
@@ -279,26 +317,12 @@ DECLARE
     delivery uuid := hookvault_new_id();
     moment timestamptz := hookvault_id_time(delivery);
     target uuid;
-    unknown text;
-    lane text := options ->> 'orderingKey';
-    deadline timestamptz := (options ->> 'deliverBefore')::timestamptz;
+    lane text;
+    deadline timestamptz;
 BEGIN
-    SELECT name INTO unknown FROM jsonb_object_keys(options) AS name
-    WHERE name NOT IN ('triggeredBy', 'metadata', 'timeoutMs', 'maxRetries', 'deliverBefore', 'orderingKey') LIMIT 1;
-    IF unknown IS NOT NULL THEN
-        RAISE EXCEPTION 'invalid_input: There is no option %.', unknown;
-    ELSIF octet_length(payload) > 16777216 THEN
-        RAISE EXCEPTION 'payload_too_large: The payload has more than 16777216 bytes.';
-    ELSIF length(lane) NOT BETWEEN 1 AND 200 THEN
-        RAISE EXCEPTION 'invalid_input: orderingKey must have 1 to 200 characters.';
-    ELSIF deadline <= clock_timestamp() THEN
-        RAISE EXCEPTION 'deliver_before_passed: deliverBefore is in the past.';
-    ELSIF (options ->> 'timeoutMs')::integer NOT BETWEEN 1 AND 120000 THEN
-        RAISE EXCEPTION 'invalid_input: timeoutMs must be from 1 to 120000.';
-    ELSIF (options ->> 'maxRetries')::integer NOT BETWEEN 0 AND 10 THEN
-        RAISE EXCEPTION 'invalid_input: maxRetries must be from 0 to 10.';
-    END IF;
-    PERFORM payload::json;
+    PERFORM hookvault_check_delivery(payload, options);
+    lane := options ->> 'orderingKey';
+    deadline := (options ->> 'deliverBefore')::timestamptz;
     PERFORM set_config('app.tenant_id', tenant, true);
     SELECT w.id INTO target FROM n8n_webhooks w
     WHERE w.tenant_id = tenant AND w.workflow_name = workflow AND w.deleted_at IS NULL;
@@ -312,7 +336,7 @@ BEGIN
     WHERE to_regclass('webhook_deliveries_p' || to_char(moment AT TIME ZONE 'UTC', 'YYYYMMDD')) IS NULL;
     INSERT INTO webhook_deliveries (tenant_id, id, accepted_at, webhook_id, payload, triggered_by, metadata, timeout_ms,
         max_retries, ordering_key, deliver_before)
-    VALUES (tenant, delivery, moment, target, convert_to(payload, 'UTF8'), options ->> 'triggeredBy', options -> 'metadata',
+    VALUES (tenant, delivery, moment, target, convert_to(payload, 'UTF8'), options ->> 'triggeredBy', nullif(options -> 'metadata', 'null'),
         (options ->> 'timeoutMs')::integer, (options ->> 'maxRetries')::integer, lane, deadline);
     INSERT INTO delivery_queue (tenant_id, id, accepted_at, webhook_id, ready, due_at, ordering_key, deliver_before)
     VALUES (tenant, delivery, moment, target, lane IS NULL, clock_timestamp(), lane, deadline);
@@ -369,7 +393,7 @@ DECLARE
     signature text;
 BEGIN
     FOREACH signature IN ARRAY ARRAY['hookvault_make_day(date)', 'hookvault_drop_delivery_days(date)',
-        'hookvault_enqueue(text, text, text, jsonb)'] LOOP
+        'hookvault_enqueue(text, text, text, jsonb)', 'hookvault_check_delivery(text, jsonb)'] LOOP
         EXECUTE format('ALTER FUNCTION %s SET search_path = %I, pg_temp', signature, current_schema());
         EXECUTE format('REVOKE ALL ON FUNCTION %s FROM PUBLIC', signature);
     END LOOP;
