@@ -26,6 +26,12 @@ def tree_us(root: int) -> int:
     return total * _TICK_US
 
 
+def machine_us() -> int:
+    """Microseconds that all processes of this machine have used so far."""
+    user, nice, system, _, _, irq, softirq, *_ = Path("/proc/stat").read_text().split(maxsplit=8)[1:]
+    return sum(int(part) for part in (user, nice, system, irq, softirq)) * _TICK_US
+
+
 def _fields(pid: int) -> tuple[int, int, int, int, int]:
     """User, system, buried children's user and system, parent."""
     rest = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()

@@ -21,18 +21,17 @@ _LENGTH = b"content-length: "
 class Load:
     """One run.
 
-    Args (as JSON): host port, paths to call in turn, connections, warm-up and measured seconds, the body's text before and
-    after a running number, headers, and what is watched: {"processes": {name: pid}, "postmaster": pid}.
+    Args (as JSON): port, targets to call in turn (path and Authorization), connections, warm-up and measured seconds, the
+    body's text before and after a running number, `answer` (how a good one begins, and what it holds), what is watched:
+    {"processes": {name: pid}, "postmaster": pid}, and maybe `key`: what Idempotency-Keys begin with, each ending in the number.
     """
 
     def __init__(self, given):
         self.given = given
         self.connections = given["connections"]
-        heads = [f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1:{given['port']}\r\n" for path in given["paths"]]
         length = len(given["before"]) + 10 + len(given["after"])
-        fields = {**given["headers"], "Content-Type": "application/json", "Content-Length": length}
-        rest = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
-        self.heads = [f"{head}{rest}\r\n{given['before']}".encode() for head in heads]
+        self.heads = [self.head(path, authorization, length).encode() for path, authorization in given["targets"]]
+        self.begins, self.holds = (text.encode() for text in given["answer"])
         self.after = given["after"].encode()
         self.sent = self.answered = self.in_flight = self.most_in_flight = 0
         self.faults = []
@@ -40,15 +39,23 @@ class Load:
         self.stopping = False
         self.ended = asyncio.get_running_loop().create_future()
 
+    def head(self, path, authorization, length):
+        """A request up to its running number, or to its two running numbers."""
+        fields = {"Authorization": authorization, "Content-Type": "application/json", "Content-Length": length}
+        if "key" in self.given:
+            fields["Idempotency-Key"] = self.given["key"] + "%(number)010d"
+        rest = "".join(f"{name}: {value}\r\n" for name, value in fields.items() if value)
+        return f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1:{self.given['port']}\r\n{rest}\r\n{self.given['before']}%(number)010d"
+
     def request(self):
         self.sent += 1
         self.in_flight += 1
         self.most_in_flight = max(self.most_in_flight, self.in_flight)
-        return self.heads[self.sent % len(self.heads)] + b"%010d" % self.sent + self.after
+        return self.heads[self.sent % len(self.heads)] % {b"number": self.sent} + self.after
 
     def answer(self, client, answer, elapsed):
         self.in_flight -= 1
-        if answer.startswith(b"HTTP/1.1 200 ") and b'"success":true' in answer:
+        if answer.startswith(self.begins) and self.holds in answer:
             self.answered += 1
             self.latencies.append(elapsed)
         else:

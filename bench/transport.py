@@ -1,6 +1,7 @@
 """The outbound transport alone, or aiohttp in its place: small POSTs to a receiver, a fixed number in flight.
 
-Takes `own` or `aiohttp`, the receiver's port, how many in flight, warm-up and measured seconds. Prints one JSON line.
+Takes `own` or `aiohttp`, the receiver's port, how many in flight, warm-up and measured seconds; then, for `own`, the bytes
+of the payload and how many headers, where they are to be a delivery's. Prints one JSON line.
 """
 
 import asyncio
@@ -20,17 +21,29 @@ from receiver import BODY
 
 PAYLOAD = json.dumps({"order": 1234567, "text": "x" * 85}).encode()
 TIMEOUT_S = 30
+# A delivery's headers, as long as they are there.
+HEADERS = [
+    ("content-type", "application/json"),
+    ("user-agent", "bench"),
+    ("webhook-id", "0193a4f0-7d2b-7c3e-9f4a-5b6c7d8e9f01"),
+    ("webhook-timestamp", "1764100000"),
+    ("x-hookvault-tenant", "tenant-00000"),
+    ("x-hookvault-call", "0193a4f0-7d2b-7c3e-9f4a-5b6c7d8e9f02"),
+    ("webhook-signature", "v1," + "K5oZfzN95Z9UVu1EsfQmfVNQhnkZ2pj9o9NDN/H/pI4="),
+    ("authorization", "Bearer " + "0123456789abcdef0123456789abcdef01234567"),
+]
 
 
-async def own(port, slots):
+async def own(port, slots, size=None, names=2):
     """Our client, used as a call uses it."""
     policy = AddressPolicy(allow_http=True, allowed_networks=(ipaddress.ip_network("127.0.0.0/8"),))
     client = OutboundClient(policy)
     target = parse_target(f"http://127.0.0.1:{port}/webhook/orders", policy)
-    headers = [("content-type", "application/json"), ("user-agent", "bench")]
+    headers = HEADERS[:names]
+    payload = PAYLOAD if size is None else json.dumps({"text": "x" * (size - 12)}).encode()
 
     async def post():
-        reply = await client.post(target, PAYLOAD, headers, timeout_s=TIMEOUT_S)
+        reply = await client.post(target, payload, headers, timeout_s=TIMEOUT_S)
         return reply.status, reply.body
 
     await slots(post)
@@ -57,7 +70,7 @@ async def with_aiohttp(port, slots):
 
 
 async def main():
-    kind, port, in_flight, warmup_s, measured_s = sys.argv[1], *map(float, sys.argv[2:])
+    kind, port, in_flight, warmup_s, measured_s = sys.argv[1], *map(float, sys.argv[2:6])
     latencies, state = [], {"stop": False, "sent": 0, "in_flight": 0, "most": 0}
 
     async def slot(post):
@@ -89,7 +102,7 @@ async def main():
     async def slots(post):
         await asyncio.gather(measure(), *(slot(post) for _ in range(int(in_flight))))
 
-    await {"own": own, "aiohttp": with_aiohttp}[kind](int(port), slots)
+    await {"own": own, "aiohttp": with_aiohttp}[kind](int(port), slots, *map(int, sys.argv[6:]))
     print(json.dumps({**result, "sent": state["sent"], "most_in_flight": state["most"]}))
 
 
