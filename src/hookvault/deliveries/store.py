@@ -15,7 +15,8 @@ _CURSOR = "deliveries"
 WHOLE_TENANT = UUID(int=0)  # a hold of every webhook
 
 # Everything that accepting a delivery is, in one statement and so in one transaction: its story, its job, its key, its count.
-# A key that is in use already keeps its delivery out; the caller looks up why. Ordered ones are made ready by a worker.
+# A key that is in use already keeps its delivery out; the caller looks up why. The first of an ordering key that nobody waits
+# for is its head at once; behind others it is looked at by a worker.
 _ACCEPT = """
 WITH given AS (
     SELECT * FROM unnest($1::text[], $2::uuid[], $3::timestamptz[], $4::uuid[], $5::bytea[], $6::text[], $7::jsonb[], $8::int[],
@@ -36,15 +37,27 @@ WITH given AS (
         max_retries, ordering_key, deliver_before, idempotency_key)
     SELECT tenant_id, id, accepted_at, webhook_id, payload, triggered_by, metadata, timeout_ms, max_retries, ordering_key,
         deliver_before, idempotency_key FROM fresh
+), heads AS (
+    SELECT DISTINCT ON (webhook_id, ordering_key) * FROM fresh f
+    WHERE ordering_key IS NOT NULL AND NOT EXISTS (
+        SELECT FROM delivery_queue q WHERE q.webhook_id = f.webhook_id AND q.ordering_key = f.ordering_key)
+    ORDER BY webhook_id, ordering_key, place
+), led AS (
+    INSERT INTO delivery_queue (tenant_id, id, accepted_at, webhook_id, ready, due_at, ordering_key, head, deliver_before)
+    SELECT tenant_id, id, accepted_at, webhook_id, true, now(), ordering_key, true, deliver_before FROM heads
+    ORDER BY webhook_id, ordering_key
+    ON CONFLICT (webhook_id, ordering_key) WHERE head DO NOTHING
+    RETURNING id
 ), queued AS (
     INSERT INTO delivery_queue (tenant_id, id, accepted_at, webhook_id, ready, due_at, ordering_key, deliver_before)
     SELECT tenant_id, id, accepted_at, webhook_id, ordering_key IS NULL, now(), ordering_key, deliver_before FROM fresh
-    ORDER BY place
+    WHERE id NOT IN (SELECT id FROM led) ORDER BY place
 ), counted AS (
     INSERT INTO delivery_ledger AS l (id, accepted) SELECT $14, count(*) FROM fresh
     ON CONFLICT (tenant_id, id) DO UPDATE SET accepted = l.accepted + excluded.accepted, updated_at = clock_timestamp()
 )
-SELECT id, pg_notify('hookvault_deliveries', CASE WHEN ordering_key IS NULL THEN webhook_id::text ELSE 'ordered' END) FROM fresh
+SELECT id, pg_notify('hookvault_deliveries', CASE WHEN ordering_key IS NULL OR id IN (SELECT id FROM led)
+    THEN webhook_id::text ELSE 'ordered' END) FROM fresh
 """
 
 _ENQUEUE_WITH = "SELECT hookvault_enqueue($1, $2, $3, $4::text::jsonb)"

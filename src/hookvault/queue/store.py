@@ -151,7 +151,7 @@ RETURNING q.webhook_id
 _LANES_DUE = """
 SELECT DISTINCT webhook_id, ordering_key FROM (
     SELECT webhook_id, ordering_key FROM delivery_queue
-    WHERE NOT ready AND due_at <= now() AND ordering_key IS NOT NULL AND NOT head LIMIT 1000
+    WHERE NOT ready AND due_at <= now() AND ordering_key IS NOT NULL AND NOT head ORDER BY due_at LIMIT 1000
 ) due
 """
 

@@ -85,6 +85,7 @@ class Worker:
         self._wake = asyncio.Event()
         self._loop_task: asyncio.Task[None] | None = None
         self._chores: set[asyncio.Task[None]] = set()
+        self._ending: set[UUID] = set()
         self._agenda = Agenda()
         self._hungry = False
         self._freed = 0
@@ -188,6 +189,7 @@ class Worker:
                 fault_point("promote.before_commit")
         if lanes:
             fault_point("promote.after_commit")
+            self._stage_at = 0.0  # there may be more of them than were looked at; others have their turn in between
 
     async def _round(self) -> bool:
         """Claims once; whether to go on at once."""
@@ -215,8 +217,10 @@ class Worker:
         return found
 
     async def _claim(self, found: Sequence[Candidate]) -> int:
-        for dead in [candidate for candidate in found if not candidate.alive]:
-            await end_waiting(self._database, dead.tenant_id, dead.webhook_id)
+        for dead in found:
+            if not dead.alive and dead.webhook_id not in self._ending:
+                self._ending.add(dead.webhook_id)
+                self._do(self._end(dead))
         awake = [one for one in found if one.alive and not one.held and (not one.circuit or one.probe)]
         endpoints = await self._endpoints.find_many({one.webhook_id: (one.tenant_id, one.version) for one in awake})
         usable = [one for one in awake if one.webhook_id in endpoints]
@@ -335,6 +339,13 @@ class Worker:
                 self.wake(stage=True)
         if self._hungry:
             self._wake.set()
+
+    async def _end(self, dead: Candidate) -> None:
+        """Ends what waits for a webhook that is gone; beside the claims, since it may be much."""
+        try:
+            await end_waiting(self._database, dead.tenant_id, dead.webhook_id)
+        finally:
+            self._ending.discard(dead.webhook_id)
 
     async def _switch_off(self, tenant_id: str, webhook_id: UUID) -> None:
         fault_point("gone.before_switch")
