@@ -101,7 +101,14 @@ class Case:
             found = await self.statuses()
             return found == +Counter(expected)
 
-        await until(same, within, lambda: f"{dict(found)}, not {expected}")
+        try:
+            await until(same, within, lambda: f"{dict(found)}, not {expected}")
+        except AssertionError as error:
+            jobs = await self.fleet.sql(
+                "SELECT q.*, now() FROM delivery_queue q WHERE tenant_id = $1 LIMIT 5", self.tenant
+            )
+            error.add_note("\n".join([*[str(dict(job)) for job in jobs], self.fleet.log()]))
+            raise
         await self.fleet.books()
 
     async def hold(self, reason: str) -> bool:
