@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 import asyncpg
 import httpx
 import pytest
+from dispatch import Deliveries
 from tenancy import PLATFORM, Tenancy
 
 from canary import CANARY
@@ -54,6 +55,12 @@ async def make_tenancy(client):
 async def acme(make_tenancy):
     """A tenant of this test's own."""
     return await make_tenancy()
+
+
+@pytest.fixture
+def deliveries(acme):
+    """That tenant's deliveries."""
+    return Deliveries(acme)
 
 
 @pytest.fixture

@@ -34,14 +34,19 @@ async def webhook(depot):
 async def opened(depot, webhook, owner):
     """Its circuit is open."""
     await calls(depot.app, webhook, *[503] * 10)
-    await until_open(owner, webhook)
+    await until_open(owner, webhook, depot.app)
     return webhook
 
 
-async def until_open(owner, webhook, *, is_open=True):
+async def until_open(owner, webhook, *apps, is_open=True):
+    """Waits until it is, and these processes were told so."""
     async with asyncio.timeout(5):
         while bool(await owner(OPEN, webhook.id)) is not is_open:
             await asyncio.sleep(0.01)
+        for app in apps:
+            place = (webhook.tenant_id, webhook.workflow_name)
+            while (await app.webhooks._endpoints._find(place)).circuit_open is not is_open:
+                await asyncio.sleep(0.01)
 
 
 async def refused(app, webhook):
@@ -109,7 +114,7 @@ async def test_it_counts_what_all_processes_called(depot, webhook, second, owner
     await calls(second, webhook, *[503] * 2)
     assert await owner(OPEN, webhook.id) == []
     await calls(depot.app, webhook, *[503] * 3)
-    await until_open(owner, webhook)
+    await until_open(owner, webhook, second)
     assert 25 < await refused(second, webhook) <= 30
 
 
@@ -154,7 +159,7 @@ async def test_one_call_of_all_that_come_may_probe(depot, opened, second, owner)
     refusals = [one for one in found if isinstance(one, UnavailableError)]
     assert len(refusals) == 19
     assert {one.code for one in refusals} == {"circuit_open"}
-    await until_open(owner, opened, is_open=False)
+    await until_open(owner, opened, depot.app, second, is_open=False)
     for app in (depot.app, second):
         assert (await app.webhooks.call_webhook(depot.tenant_id, opened.workflow_name, 200)).success
 
@@ -189,14 +194,14 @@ async def test_a_probe_that_fails_keeps_it_open_and_one_that_is_answered_closes_
     await owner(PAST, opened.id)
     # An answer that is no success shows all the same that the receiver is there.
     assert (await depot.app.webhooks.call_webhook(depot.tenant_id, opened.workflow_name, 404)).status_code == 404
-    await until_open(owner, opened, is_open=False)
+    await until_open(owner, opened, depot.app, is_open=False)
     assert (await depot.app.webhooks.call_webhook(depot.tenant_id, opened.workflow_name, 200)).success
 
 
 async def test_what_broke_before_it_closed_does_not_open_it_again(depot, opened, owner):
     await owner(PAST, opened.id)
     await depot.app.webhooks.call_webhook(depot.tenant_id, opened.workflow_name, 200)
-    await until_open(owner, opened, is_open=False)
+    await until_open(owner, opened, depot.app, is_open=False)
     await calls(depot.app, opened, *[503] * 8)
     assert await owner(OPEN, opened.id) == []
     await calls(depot.app, opened, *[503] * 2)
