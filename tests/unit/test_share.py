@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from hookvault.worker.share import FIRST_PLACES, Shares, leftover
+from hookvault.worker.share import FIRST_PLACES, PARKED, Shares, leftover
 
 TENANTS = 4
 HOOKS = [(UUID(int=n + 1), f"t{n % TENANTS}") for n in range(24)]
@@ -64,7 +64,7 @@ class Process(RuleBasedStateMachine):
             taken = number if most is None else min(number, most)
             if taken:
                 self.shares.take(webhook_id, tenant_of[webhook_id], taken)
-                self.calls += [webhook_id] * taken
+                self.calls += [(webhook_id, False)] * taken
 
     @rule(
         place=st.integers(0, 10_000),
@@ -75,7 +75,17 @@ class Process(RuleBasedStateMachine):
     def end(self, place, seconds, answered, passes):
         self.clock.now += passes
         if self.calls:
-            self.shares.end(self.calls.pop(place % len(self.calls)), seconds=seconds, answered=answered)
+            call, parked = self.calls.pop(place % len(self.calls))
+            self.shares.end(call, seconds=seconds, answered=answered, parked=parked)
+
+    @rule(place=st.integers(0, 10_000))
+    def park(self, place):
+        """A call takes long: it goes on without its place."""
+        if self.calls:
+            number = place % len(self.calls)
+            call, parked = self.calls[number]
+            if not parked:
+                self.calls[number] = (call, self.shares.park(call))
 
     @invariant()
     def nobody_has_more_than_its_own(self):
@@ -85,22 +95,23 @@ class Process(RuleBasedStateMachine):
         half, tenant_of = max(1, shares.limit // 2), dict(HOOKS)
         assert 0 <= shares.free <= shares.limit
         assert shares.busy == len(self.calls)
-        busy = {tenant: sum(tenant_of[call] == tenant for call in self.calls) for tenant in set(tenant_of.values())}
+        busy = {tenant: sum(tenant_of[call] == tenant for call, _ in self.calls) for tenant in set(tenant_of.values())}
         assert max(busy.values()) <= half
         assert shares._tenants == {tenant: number for tenant, number in busy.items() if number}
         known = shares._webhooks.values()
         assert all(1 <= webhook.window <= max(shares.limit, FIRST_PLACES, 16) for webhook in known)
-        unproven = sum(webhook.busy for webhook in known if not webhook.proven)
-        assert shares._unproven == unproven
+        assert shares.parked == sum(parked for _, parked in self.calls) <= shares.limit * PARKED
+        assert shares._unproven == sum(webhook.busy - webhook.parked for webhook in known if not webhook.proven)
+        assert sum(shares._risked.values()) == sum(webhook.busy for webhook in known if not webhook.proven)
 
     def teardown(self):
         """Whatever happened: as the last call ends nothing is held any more."""
         if not hasattr(self, "shares"):
             return
-        for call in self.calls:
-            self.shares.end(call)
-        assert self.shares.busy == self.shares._unproven == 0
-        assert self.shares._tenants == {}
+        for call, parked in self.calls:
+            self.shares.end(call, parked=parked)
+        assert self.shares.busy == self.shares.parked == self.shares._unproven == 0
+        assert self.shares._tenants == self.shares._risked == {}
         assert self.shares.free == self.shares.limit
 
 
@@ -129,17 +140,29 @@ def test_a_webhook_begins_with_a_few_places_and_earns_one_with_each_quick_answer
     assert shares.room(*hook) == 32  # the half of all that a tenant may have
 
 
-def test_each_call_that_never_came_back_takes_half_of_the_places_down_to_one():
-    shares, _ = places()
+def test_calls_that_never_came_back_take_half_of_the_places_down_to_one():
+    shares, clock = places()
     hook = HOOKS[0]
     run(shares, hook, 500)
     rooms = []
     for _ in range(8):
+        clock.now += 30
         run(shares, hook, 1, seconds=30.0, answered=False)
-        rooms.append(shares.room(*hook))
+        rooms.append(shares._webhooks[hook[0]].window)
     assert rooms == [32, 16, 8, 4, 2, 1, 1, 1]
     run(shares, hook, 3)
     assert shares.room(*hook) == 4  # and it earns them back
+
+
+def test_calls_that_ended_together_count_once():
+    """So that a receiver that hangs is called often enough for its circuit to open."""
+    shares, clock = places()
+    hook = HOOKS[0]
+    shares.take(*hook, FIRST_PLACES)
+    clock.now += 30
+    for _ in range(FIRST_PLACES):
+        shares.end(hook[0], seconds=30.0, answered=False)
+    assert shares.room(*hook) == FIRST_PLACES // 2
 
 
 def test_a_receiver_that_answers_slowly_has_places_and_not_all_of_them():
@@ -154,15 +177,55 @@ def test_a_receiver_that_answers_slowly_has_places_and_not_all_of_them():
 
 
 def test_a_receiver_that_hangs_with_many_places_gets_no_more_within_a_second():
-    shares, clock = places()
+    shares, clock = places(256)
     hook = HOOKS[0]
     run(shares, hook, 500)
     shares.take(*hook, 20)
-    assert shares.room(*hook) == 12
+    assert shares.room(*hook) == 108
     clock.now += 1.5
     assert shares.room(*hook) == 0
     shares.end(hook[0], seconds=1.4)  # one came back: it answers after all
     assert shares.room(*hook) > 0
+
+
+def test_a_call_that_takes_long_gives_its_place_back_and_counts_for_its_tenant_still():
+    shares, _ = places(64)
+    hook, other = HOOKS[0], HOOKS[1]
+    shares.take(*hook, FIRST_PLACES)
+    assert shares.free == 64 - FIRST_PLACES
+    assert all(shares.park(hook[0]) for _ in range(FIRST_PLACES))
+    assert shares.free == 64
+    assert shares.room(*hook) == 0
+    assert shares.room(*other) == FIRST_PLACES
+    for _ in range(FIRST_PLACES):
+        shares.end(hook[0], seconds=30.0, answered=False, parked=True)
+    assert (shares.busy, shares.parked, shares.free) == (0, 0, 64)
+
+
+def test_only_so_many_calls_are_parked():
+    shares, _ = places(1)
+    for number in range(20):
+        hook = (UUID(int=number + 1), f"t{number}")
+        shares.take(*hook, 1)
+        assert shares.park(hook[0]) == (number < PARKED)
+
+
+@given(st.integers(4, 256), st.integers(2, 60))
+def test_however_many_tenants_hang_whoever_answers_finds_a_place_within_a_second(limit, tenants):
+    shares, clock = places(limit)
+    known = (UUID(int=999_999), "known")
+    run(shares, known, 10)
+    dead = {(UUID(int=t * 100 + h + 1), f"dead{t}") for t in range(tenants) for h in range(17)}
+    for _ in range(20):
+        taken = shares.allot([*dead, known])
+        assert taken.get(known[0], 0) > 0
+        for webhook_id, number in taken.items():
+            if webhook_id != known[0]:
+                shares.take(webhook_id, dict(dead)[webhook_id], number)
+        clock.now += 1.1
+        for webhook_id, number in taken.items():
+            if webhook_id != known[0]:
+                _ = [shares.park(webhook_id) for _ in range(number)]
 
 
 def test_what_was_not_called_teaches_nothing():
@@ -189,8 +252,8 @@ def test_the_last_quarter_is_for_those_known_to_answer(limit, hooks):
     assert shares.allot([*strangers, known])[known[0]] > 0
 
 
-def test_a_tenant_that_hangs_leaves_the_others_the_half_of_all_places():
-    shares, clock = places(64)
+def test_a_tenant_that_hangs_has_an_eighth_of_all_places_and_leaves_the_others_the_rest():
+    shares, clock = places(256)
     mine = [(UUID(int=n + 1), "mine") for n in range(50)]
     for _ in range(20):
         for webhook_id, number in shares.allot(mine).items():
@@ -200,6 +263,17 @@ def test_a_tenant_that_hangs_leaves_the_others_the_half_of_all_places():
     assert shares.allot(mine) == {}
     other = (UUID(int=999), "other")
     assert shares.allot([*mine, other]) == {other[0]: FIRST_PLACES}
+
+
+def test_a_tenant_whose_webhooks_answer_has_half_of_all_places_and_no_more():
+    shares, _ = places(64)
+    mine = [(UUID(int=n + 1), "mine") for n in range(8)]
+    for hook in mine:
+        run(shares, hook, 100)
+    for _ in range(20):
+        for webhook_id, number in shares.allot(mine).items():
+            shares.take(webhook_id, "mine", number)
+    assert shares.busy == 32
 
 
 def test_the_least_busy_tenant_comes_first():

@@ -16,7 +16,7 @@ from hookvault import __version__, log, wiring
 from hookvault.accounts.model import NewPassword
 from hookvault.api.app import create_app
 from hookvault.api.protocol import BoundedProtocol
-from hookvault.cli.session import calm_collector, command, finish
+from hookvault.cli.session import command, finish, settle_in
 from hookvault.errors import SetupError
 from hookvault.settings import Settings, load_settings
 from hookvault.vault.secret import Secret
@@ -50,7 +50,7 @@ async def _serve(settings: Settings, listener: socket.socket, *, deliver: bool) 
         made = await _first_admin(app)
         server = _Server(_config(create_app(app)), lambda: _announce(settings, made))
         await app.start(deliver=deliver)
-        calm_collector()
+        settle_in()
         await server.serve(sockets=[listener])
     finally:
         await app.close()

@@ -18,6 +18,12 @@ if sys.platform != "win32":  # uvloop has no Windows
 else:
     from asyncio import new_event_loop
 
+try:
+    import resource
+except ImportError:  # Windows has no such limits
+    resource = None  # type: ignore[assignment]
+
+_OPEN_FILES = 65_536
 T = TypeVar("T")
 
 
@@ -27,14 +33,20 @@ def finish(work: Coroutine[Any, Any, T]) -> T:
         return runner.run(work)
 
 
-def calm_collector() -> None:
-    """Spares a long-lived process most of its garbage collection.
+def settle_in() -> None:
+    """Makes a process ready to live long.
 
-    What lives as long as the process is not looked through again and again; and thousands of calls in flight are no garbage, so
-    the young ones are looked through when there are many more of them than that.
+    What lives as long as the process is not looked through for garbage again and again; and thousands of calls in flight are
+    none, so the young ones are looked through when there are many more of them than that. Each call is an open file, and the
+    usual limit is meant for programs that have a few.
     """
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)
+    if resource is not None:
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        wanted = _OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, _OPEN_FILES)
+        if soft != resource.RLIM_INFINITY and soft < wanted:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def settings_of_command() -> Settings:

@@ -6,7 +6,7 @@ import signal
 import typer
 
 from hookvault import __version__, log, wiring
-from hookvault.cli.session import calm_collector, finish
+from hookvault.cli.session import finish, settle_in
 from hookvault.settings import Settings, load_settings
 
 _log = log.get_logger(__name__)
@@ -27,7 +27,7 @@ async def _work(settings: Settings) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
         await app.start()
-        calm_collector()
+        settle_in()
         _announce(settings)
         await stop.wait()
         _log.info("worker_stopping", in_flight=app.worker.in_flight)

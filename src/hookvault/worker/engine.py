@@ -26,6 +26,7 @@ from hookvault.webhooks.circuit import Circuits
 from hookvault.webhooks.endpoint import Endpoint, Endpoints
 from hookvault.worker.ack import Acks, Outcome
 from hookvault.worker.agenda import Agenda
+from hookvault.worker.calls import Calls
 from hookvault.worker.deliver import NO_MESSAGE, Claimed, deliver
 from hookvault.worker.share import Shares, leftover
 
@@ -81,6 +82,7 @@ class Worker:
         self._jobs: deque[Claimed] = deque()
         self._idle: deque[asyncio.Future[None]] = deque()
         self._slots: set[asyncio.Task[None]] = set()
+        self._calls = Calls(self.shares)
         self._held: dict[tuple[UUID, int], Job] = {}  # claimed and not yet committed: their leases are renewed
         self._wake = asyncio.Event()
         self._loop_task: asyncio.Task[None] | None = None
@@ -155,6 +157,7 @@ class Worker:
                 if time.monotonic() >= self._stage_at:
                     self._stage_at = time.monotonic() + _STAGE_S
                     await self._make_ready()
+                self._calls.park()
                 if await self._round():
                     continue
             except HookvaultError as error:
@@ -287,7 +290,7 @@ class Worker:
         for _ in range(len(jobs)):
             if self._idle:
                 self._idle.popleft().set_result(None)
-            elif len(self._slots) < self.shares.limit:
+            elif len(self._slots) < self.shares.limit + self.shares.parked:
                 task = asyncio.create_task(self._slot(), name="delivery")
                 self._slots.add(task)
                 task.add_done_callback(self._slots.discard)
@@ -305,18 +308,20 @@ class Worker:
             await future
 
     async def _call(self, claimed: Claimed) -> None:
+        call = self._calls.begin(claimed.job.webhook_id)
         made = await deliver(self._client, claimed, self._name, self._timeout_s)
+        self._calls.end(call)
         fault_point("call.before_ack")
         if made.outcome.gone:  # before its commit, which would let what waits behind it be called
             await _quietly(self._switch_off(claimed.job.tenant_id, claimed.job.webhook_id))
-        self._settle(claimed, made.seconds, answered=made.answered)
+        self._settle(claimed, made.seconds, answered=made.answered, parked=call.parked)
         self.acks.add(made.outcome)
         if claimed.probe and made.outcome.call is not None and not made.outcome.broken:
             self._do(self._circuits.close(claimed.job.tenant_id, claimed.job.webhook_id))
 
-    def _settle(self, claimed: Claimed, seconds: float | None, *, answered: bool = True) -> None:
+    def _settle(self, claimed: Claimed, seconds: float | None, *, answered: bool = True, parked: bool = False) -> None:
         """Gives back the places of a job, and looks for more when enough are free."""
-        self.shares.end(claimed.job.webhook_id, seconds=seconds, answered=answered)
+        self.shares.end(claimed.job.webhook_id, seconds=seconds, answered=answered, parked=parked)
         if claimed.endpoint.bounds:
             self._limits.leave(claimed.endpoint.bounds)
             self._wake.set()

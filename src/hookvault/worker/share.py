@@ -1,8 +1,9 @@
 """Who gets the places in flight of one process (pure): tenants in turn, and no receiver more than it answers quickly.
 
-A webhook begins with a few places. Each quick answer gives it one more, each one that never came takes half of them, as TCP
-does with its window. So a receiver that hangs holds a handful of places and soon a single one, and its tenant no more than half
-of them all, while one that answers at once can have as many as its tenant may.
+A webhook begins with a few places. Each quick answer gives it one more; calls that never came back take half of them, as TCP
+does with its window. A webhook that is not known to answer quickly shares an eighth of all places with the others of its tenant.
+And a call that takes longer than a second is parked: it waits on without a place, of which there may be several times as many. So
+however many receivers hang, they hold places for a second, and whoever answers finds one.
 """
 
 import time
@@ -11,8 +12,9 @@ from dataclasses import dataclass, field
 from uuid import UUID
 
 FIRST_PLACES = 8
+PARKED = 4  # times as many calls may be parked as there are places
+QUICK_S = 1.0
 _SLOW_PLACES = 16
-_QUICK_S = 1.0
 _FORGOTTEN = 50_000
 
 
@@ -23,37 +25,41 @@ class _Webhook:
     tenant_id: str
     window: float = FIRST_PLACES
     busy: int = 0
+    parked: int = 0
     quiet_since: float = 0.0
+    halved_at: float = float("-inf")
     proven: bool = False
 
 
 @dataclass(slots=True)
 class Shares:
-    """The places of one process. `limit` is all of them."""
+    """The places of one process. `limit` is all of them; `busy` are all calls, `parked` those of them without a place."""
 
     limit: int
     clock: Callable[[], float] = time.monotonic
     busy: int = 0
+    parked: int = 0
     _unproven: int = 0
     _webhooks: dict[UUID, _Webhook] = field(default_factory=dict)
     _tenants: dict[str, int] = field(default_factory=dict)
+    _risked: dict[str, int] = field(default_factory=dict)
 
     @property
     def free(self) -> int:
         """Places that nobody has."""
-        return self.limit - self.busy
+        return self.limit - self.busy + self.parked
 
     def room(self, webhook_id: UUID, tenant_id: str) -> int:
-        """How many more places a webhook may have now, for itself and within its tenant's half."""
+        """How many more calls a webhook may have now, for itself and within its tenant's share."""
         webhook = self._webhooks.get(webhook_id)
         own = min(FIRST_PLACES, self._half)
         if webhook is not None:
             window = webhook.window
-            if webhook.busy and self.clock() - webhook.quiet_since > _QUICK_S:
+            if webhook.busy and self.clock() - webhook.quiet_since > QUICK_S:
                 window = min(window, FIRST_PLACES)  # it has calls and none comes back
             own = int(min(window, self._half)) - webhook.busy
         if webhook is None or not webhook.proven:
-            own = min(own, self._for_unproven)
+            own = min(own, self._for_unproven, self._at_risk - self._risked.get(tenant_id, 0))
         return max(0, min(own, self._half - self._tenants.get(tenant_id, 0)))
 
     def allot(self, waiting: Sequence[tuple[UUID, str]]) -> dict[UUID, int]:
@@ -85,24 +91,45 @@ class Shares:
             webhook.quiet_since = self.clock()
         webhook.busy += places
         self.busy += places
-        self._unproven += 0 if webhook.proven else places
-        self._tenants[tenant_id] = self._tenants.get(tenant_id, 0) + places
+        _count(self._tenants, tenant_id, places)
+        if not webhook.proven:
+            self._unproven += places
+            _count(self._risked, tenant_id, places)
 
-    def end(self, webhook_id: UUID, *, seconds: float | None = None, answered: bool = True) -> None:
-        """Takes a place back after a call that took `seconds`; without them it was not called at all."""
+    def park(self, webhook_id: UUID) -> bool:
+        """Takes the place of a call that goes on without one; whether there was room to park it."""
+        if self.parked >= self.limit * PARKED:
+            return False
+        webhook = self._webhooks[webhook_id]
+        webhook.parked += 1
+        self.parked += 1
+        self._unproven -= 0 if webhook.proven else 1
+        return True
+
+    def end(
+        self, webhook_id: UUID, *, seconds: float | None = None, answered: bool = True, parked: bool = False
+    ) -> None:
+        """Ends a call that took `seconds`, `parked` or not; without `seconds` it was not made at all."""
         webhook = self._webhooks[webhook_id]
         webhook.busy -= 1
         self.busy -= 1
-        self._unproven -= 0 if webhook.proven else 1
-        self._tenants[webhook.tenant_id] -= 1
-        if not self._tenants[webhook.tenant_id]:
-            del self._tenants[webhook.tenant_id]
+        webhook.parked -= parked
+        self.parked -= parked
+        _count(self._tenants, webhook.tenant_id, -1)
+        if not webhook.proven:
+            self._unproven -= not parked
+            _count(self._risked, webhook.tenant_id, -1)
         if seconds is not None:
             self._learn(webhook, seconds, answered=answered)
 
     @property
     def _half(self) -> int:
         return max(1, self.limit // 2)
+
+    @property
+    def _at_risk(self) -> int:
+        """How many calls a tenant may have to webhooks that are not known to answer quickly."""
+        return min(self._half, max(FIRST_PLACES, self.limit // 8))
 
     @property
     def _for_unproven(self) -> int:
@@ -124,6 +151,7 @@ class Shares:
             How many went, and how many of them to webhooks that are not known to answer.
         """
         most = min(share[0], self._half - self._tenants.get(tenant_id, 0))
+        most_risked = min(share[1], self._at_risk - self._risked.get(tenant_id, 0))
         went = risked = 0
         for number, webhook_id in enumerate(webhooks):
             places = min(
@@ -132,7 +160,7 @@ class Shares:
             known = self._webhooks.get(webhook_id)
             proven = known is not None and known.proven
             if not proven:
-                places = min(places, share[1] - risked)
+                places = min(places, most_risked - risked)
             if places > 0:
                 given[webhook_id] = places
                 went += places
@@ -140,17 +168,28 @@ class Shares:
         return went, risked
 
     def _learn(self, webhook: _Webhook, seconds: float, *, answered: bool) -> None:
-        webhook.quiet_since = self.clock()
+        webhook.quiet_since = present = self.clock()
         if not answered:
-            webhook.window = max(1.0, webhook.window / 2)
-        elif seconds < _QUICK_S:
+            if present - webhook.halved_at >= QUICK_S:  # once for all calls that ended together
+                webhook.window, webhook.halved_at = max(1.0, webhook.window / 2), present
+        elif seconds < QUICK_S:
             webhook.window = min(webhook.window + 1, self.limit)
         else:
             webhook.window = min(max(webhook.window, 1.0) + 1, max(_SLOW_PLACES, webhook.window - 1))
-        proven = answered and seconds < _QUICK_S
+        proven = answered and seconds < QUICK_S
         if proven != webhook.proven:
-            self._unproven += -webhook.busy if proven else webhook.busy
+            sign = -1 if proven else 1
+            self._unproven += sign * (webhook.busy - webhook.parked)
+            _count(self._risked, webhook.tenant_id, sign * webhook.busy)
             webhook.proven = proven
+
+
+def _count(counts: dict[str, int], tenant_id: str, more: int) -> None:
+    found = counts.get(tenant_id, 0) + more
+    if found:
+        counts[tenant_id] = found
+    else:
+        counts.pop(tenant_id, None)
 
 
 def leftover(allotted: Mapping[UUID, int], claimed: Mapping[UUID, int]) -> dict[UUID, int]:
