@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from hookvault.admission.model import WHOLE_TENANT, KeyUse, RateLimit
-from hookvault.db.pool import SystemTx, Tx
+from hookvault.db.pool import Row, SystemTx, Tx
 from hookvault.ids import new_id
 
 # Does nothing where such a hold is in force already, so that whoever comes second need not know.
@@ -64,6 +64,12 @@ RETURNING 1
 _FIND = """
 SELECT request_hash, message_id, answer, coalesce(locked_until > clock_timestamp(), false) AS running FROM idempotency_keys
 WHERE tenant_id = $1 AND key = $2
+"""
+
+_FIND_MANY = """
+SELECT k.tenant_id, k.key, k.request_hash, k.message_id, k.answer, coalesce(k.locked_until > clock_timestamp(), false) AS running
+FROM unnest($1::text[], $2::text[]) AS wanted (tenant_id, key)
+JOIN idempotency_keys k ON k.tenant_id = wanted.tenant_id AND k.key = wanted.key
 """
 
 # Of those who find that a request's process died, one takes it over.
@@ -156,7 +162,13 @@ async def begin(tx: Tx, place: tuple[str, str], request_hash: bytes, message_id:
 async def find(tx: Tx, tenant_id: str, key: str) -> KeyUse | None:
     """What an idempotency key was used for."""
     row = await tx.fetchrow(_FIND, tenant_id, key)
-    return None if row is None else KeyUse(**row)
+    return None if row is None else _use(row)
+
+
+async def find_many(tx: SystemTx, places: Sequence[tuple[str, str]]) -> dict[tuple[str, str], KeyUse]:
+    """What idempotency keys (tenant and key) were used for; those that are free are missing."""
+    rows = await tx.fetch(_FIND_MANY, [place[0] for place in places], [place[1] for place in places])
+    return {(row["tenant_id"], row["key"]): _use(row) for row in rows}
 
 
 async def take_over(tx: Tx, tenant_id: str, key: str, lock_s: float) -> bool:
@@ -177,3 +189,7 @@ async def forget(tx: Tx, place: tuple[str, str], message_id: UUID) -> None:
 async def prune_keys(tx: SystemTx) -> Sequence[Any] | int:
     """Deletes keys that expired, 5,000 at most; how many."""
     return await tx.execute(_PRUNE_KEYS)
+
+
+def _use(row: Row) -> KeyUse:
+    return KeyUse(row["request_hash"], row["message_id"], row["answer"], row["running"])

@@ -71,8 +71,10 @@ CROSS JOIN LATERAL (
 """
 
 _APPEND = """
-UPDATE webhook_deliveries SET trail = trail || $4::jsonb
-WHERE tenant_id = $1 AND accepted_at = $2 AND id = $3 AND jsonb_array_length(trail) < 100
+UPDATE webhook_deliveries d SET trail = d.trail || $4::jsonb
+FROM unnest($1::text[], $2::timestamptz[], $3::uuid[]) AS k (tenant_id, accepted_at, id)
+WHERE d.tenant_id = k.tenant_id AND d.accepted_at = k.accepted_at AND d.id = k.id AND d.accepted_at >= $5 AND d.accepted_at <= $6
+    AND jsonb_array_length(d.trail) < 100
 """
 
 _HELD = f"""EXISTS (SELECT FROM delivery_holds h WHERE h.tenant_id = d.tenant_id AND h.until IS NULL
@@ -181,9 +183,12 @@ async def enqueue_with(connection: Any, tenant_id: str, workflow_name: str, payl
     return made
 
 
-async def append(tx: SystemTx, tenant_id: str, delivery_id: UUID, entry: dict[str, Any]) -> None:
-    """Adds an entry to a delivery's trail, which keeps a hundred of them."""
-    await tx.execute(_APPEND, tenant_id, id_time(delivery_id), delivery_id, [entry])
+async def append(tx: SystemTx, deliveries: Sequence[tuple[str, UUID]], entry: dict[str, Any]) -> None:
+    """Adds an entry to the trails of deliveries (tenant and id), each of which keeps a hundred of them."""
+    keys = sorted(deliveries)
+    moments = [id_time(identifier) for _, identifier in keys]
+    columns = [tenant_id for tenant_id, _ in keys], moments, [identifier for _, identifier in keys]
+    await tx.execute(_APPEND, *columns, [entry], min(moments), max(moments))
 
 
 async def find(tx: TenantTx, delivery_id: UUID) -> tuple[Delivery, Row] | None:

@@ -9,6 +9,7 @@ import asyncpg
 
 from hookvault.admission import store as admission
 from hookvault.admission.idempotency import check_same, in_progress
+from hookvault.admission.model import KeyUse
 from hookvault.clock import now
 from hookvault.db.pool import Database
 from hookvault.db.writer import Writer
@@ -53,16 +54,15 @@ class Enqueuer(Writer[_Waiting]):
         return future
 
     async def _write(self, batch: Sequence[_Waiting]) -> None:
-        waiting = [delivery for delivery, _ in batch if delivery.id not in self._written]
-        while waiting:
-            first, waiting = _without_repeats(waiting)
+        first, repeats = _without_repeats([delivery for delivery, _ in batch if delivery.id not in self._written])
+        if first:
             fault_point("enqueue.before_commit")
             accepted = await self._accept(first)
             fault_point("enqueue.after_commit")
             self._written |= accepted
-            for delivery in first:
-                if delivery.id not in accepted:
-                    self._refused[delivery.id] = await self._find_first(delivery)
+            repeats += [delivery for delivery in first if delivery.id not in accepted]
+        if repeats:
+            await self._find_first(repeats)
 
     async def _accept(self, deliveries: Sequence[NewDelivery]) -> set[UUID]:
         try:
@@ -75,19 +75,16 @@ class Enqueuer(Writer[_Waiting]):
             async with self._database.system_statement() as tx:
                 return await store.accept(tx, deliveries, self._ledger_id)
 
-    async def _find_first(self, delivery: NewDelivery) -> Accepted | HookvaultError:
-        """The delivery that the key belongs to, which is told that it was asked for again; else why there is none."""
-        key = delivery.idempotency_key or ""
+    async def _find_first(self, repeats: Sequence[NewDelivery]) -> None:
+        """Finds the deliveries that keys in use belong to, and notes there that they were asked for again."""
         async with self._database.system() as tx:
-            use = await admission.find(tx, delivery.tenant_id, key)
-            try:
-                if use is None:
-                    raise in_progress()
-                check_same(use, delivery.request_hash or b"")
-            except HookvaultError as error:
-                return error
-            await store.append(tx, delivery.tenant_id, use.message_id, event("deduplicated", now()))
-        return Accepted(use.message_id, deduplicated=True)
+            uses = await admission.find_many(tx, sorted({_place(delivery) for delivery in repeats}))
+            for delivery in repeats:
+                self._refused[delivery.id] = _first_of(delivery, uses.get(_place(delivery)))
+            found = [(item.tenant_id, self._refused[item.id]) for item in repeats]
+            again = {(tenant_id, first.delivery_id) for tenant_id, first in found if isinstance(first, Accepted)}
+            if again:
+                await store.append(tx, list(again), event("deduplicated", now()))
 
     async def _was_written(self, batch: Sequence[_Waiting]) -> bool:
         async with self._database.system_statement() as tx:
@@ -123,15 +120,28 @@ def _unaccepted(cause: Exception) -> HookvaultError:
     return error
 
 
+def _first_of(delivery: NewDelivery, use: KeyUse | None) -> Accepted | HookvaultError:
+    try:
+        if use is None:  # it expired, or its request came to nothing, in this very moment
+            raise in_progress()
+        check_same(use, delivery.request_hash or b"")
+    except HookvaultError as error:
+        return error
+    return Accepted(use.message_id, deduplicated=True)
+
+
+def _place(delivery: NewDelivery) -> tuple[str, str]:
+    return delivery.tenant_id, delivery.idempotency_key or ""
+
+
 def _without_repeats(deliveries: Sequence[NewDelivery]) -> tuple[list[NewDelivery], list[NewDelivery]]:
-    """Deliveries with no idempotency key twice, and those that have to come after them."""
+    """Deliveries with no idempotency key twice, and those that repeat one."""
     seen: set[tuple[str, str]] = set()
-    first, later = [], []
+    first, repeats = [], []
     for delivery in deliveries:
-        key = (delivery.tenant_id, delivery.idempotency_key or "")
-        if delivery.idempotency_key is not None and key in seen:
-            later.append(delivery)
+        if delivery.idempotency_key is not None and _place(delivery) in seen:
+            repeats.append(delivery)
         else:
-            seen.add(key)
+            seen.add(_place(delivery))
             first.append(delivery)
-    return first, later
+    return first, repeats
