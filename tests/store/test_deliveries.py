@@ -306,6 +306,24 @@ async def test_secrets_that_a_receiver_echoes_are_not_kept(depot):
 
 
 @pytest.mark.parametrize(
+    "body",
+    [b'{"n":1e-99999}', b'"a\\u0000b"', b"\xff\x00\xfe", b'{"half":"\\ud800"}', b"[" * 5000, b"x" * 100_000],
+    ids=["number", "NUL", "binary", "surrogate", "deep", "long"],
+)
+async def test_an_answer_that_no_table_can_hold_stops_neither_its_delivery_nor_the_others(depot, body):
+    odd, plain = await depot.webhook(), await depot.webhook()
+    depot.answers(odd, Answer(body=body))
+    made = [await depot.send(webhook, n) for n, webhook in enumerate([odd, plain] * 5)]
+    stories = await depot.ended(*made)
+    assert {(story.delivery.status, story.delivery.attempts) for story in stories} == {("delivered", 1)}
+    assert len(depot.n8n.seen) == 10
+    calls = (await depot.app.analytics.list_webhook_calls(depot.tenant_id, odd.id)).items
+    assert len(calls) == 5
+    assert all(call.success for call in calls)
+    assert {call.altered for call in calls} == {body != b"[" * 5000}
+
+
+@pytest.mark.parametrize(
     ("fields", "kind", "code"),
     [
         ({"timeout_ms": 0}, InvalidError, "invalid_input"),
