@@ -1,7 +1,7 @@
 """All SQL on holds, limits and idempotency keys."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -45,6 +45,16 @@ WHERE tenant_id = $1 AND webhook_id = $2 AND reason = 'circuit_open' AND until I
 _CIRCUIT = """
 SELECT coalesce(bool_or(until IS NULL), false) AS is_open, max(until) AS closed_at FROM delivery_holds
 WHERE tenant_id = $1 AND webhook_id = $2 AND reason = 'circuit_open' AND (until IS NULL OR until > now() - interval '60 seconds')
+"""
+
+# Nothing lies farther ahead than it was put, unless the clock was set back since.
+_SET_BACK_PROBES = """
+UPDATE delivery_holds SET probe_at = probe_at - $1::interval
+WHERE until IS NULL AND probe_at > clock_timestamp() + make_interval(secs => $2)
+"""
+
+_SET_BACK_SLOTS = """
+UPDATE call_slots SET expires_at = expires_at - $1::interval WHERE expires_at > clock_timestamp() + interval '15 seconds'
 """
 
 _PRUNE_HOLDS = "DELETE FROM delivery_holds WHERE until < now() - make_interval(days => $1)"
@@ -135,6 +145,12 @@ async def read_circuit(tx: Tx, tenant_id: str, webhook_id: UUID) -> tuple[bool, 
     row = await tx.fetchrow(_CIRCUIT, tenant_id, webhook_id)
     assert row is not None  # noqa: S101 - an aggregate always gives a row
     return row["is_open"], row["closed_at"]
+
+
+async def set_back(tx: SystemTx, back: timedelta, probe_s: float) -> None:
+    """After the clock was set back: open circuits are probed, and slots of dead processes freed, no later than they should be."""
+    await tx.execute(_SET_BACK_PROBES, back, probe_s)
+    await tx.execute(_SET_BACK_SLOTS, back)
 
 
 async def prune_holds(tx: SystemTx, days: int) -> None:

@@ -158,6 +158,10 @@ FROM delivery_replays WHERE status = 'running' AND tenant_id || id::text <> ALL(
 FOR UPDATE SKIP LOCKED
 """  # noqa: S608 - constants only
 
+_SET_BACK_REPLAYS = """
+UPDATE delivery_replays SET updated_at = clock_timestamp() WHERE status = 'running' AND updated_at > clock_timestamp()
+"""
+
 _ADVANCE_REPLAY = """
 UPDATE delivery_replays SET done = done + $3, after_at = $4, after_id = $5, updated_at = clock_timestamp(),
     status = CASE WHEN $6 THEN 'finished' ELSE status END, finished_at = CASE WHEN $6 THEN clock_timestamp() END
@@ -299,6 +303,11 @@ async def forget_replays(tx: SystemTx, tenant_id: str) -> None:
 async def next_replay(tx: SystemTx, passed: Sequence[str]) -> Row | None:
     """A running replay that nobody works on, locked; with its place and the seconds since it was last worked on."""
     return await tx.fetchrow(_NEXT_REPLAY, list(passed))
+
+
+async def set_back_replays(tx: SystemTx) -> None:
+    """After the clock was set back: replays go on from now."""
+    await tx.execute(_SET_BACK_REPLAYS)
 
 
 async def advance_replay(

@@ -128,8 +128,9 @@ class Shares:
 
     @property
     def _at_risk(self) -> int:
-        """How many calls a tenant may have to webhooks that are not known to answer quickly."""
-        return min(self._half, max(FIRST_PLACES, self.limit // 8))
+        """How many calls a tenant may have to webhooks that are not known to answer quickly: the fewer, the more are parked."""
+        scarce = 1 - self.parked / (self.limit * PARKED)
+        return min(self._half, max(2, int(max(FIRST_PLACES, self.limit // 8) * scarce)))
 
     @property
     def _for_unproven(self) -> int:

@@ -7,6 +7,7 @@ from typing import Any
 from hookvault.admission import store as admission
 from hookvault.clock import iso, now
 from hookvault.db.pool import Database
+from hookvault.deliveries import store as deliveries
 from hookvault.fault import fault_point
 from hookvault.ids import new_id
 from hookvault.ledger import store as ledger
@@ -15,6 +16,7 @@ from hookvault.log import get_logger
 from hookvault.queue import store
 from hookvault.queue.end import DELETED, ending
 from hookvault.webhooks import store as webhooks
+from hookvault.webhooks.circuit import PROBE_AFTER_S
 
 EXPIRED = ("expired", "deliver_before_passed", "It could not be delivered before its deliverBefore.")
 _LEAST_S = 2.0
@@ -36,6 +38,9 @@ class Upkeep:
         """Every second: keeps the time, and ends what has expired while nobody called it."""
         async with self._database.system() as tx:
             back = await store.keep_time(tx)
+            if back is not None:
+                await admission.set_back(tx, back, PROBE_AFTER_S)
+                await deliveries.set_back_replays(tx)
         if back is not None:
             _log.warning("clock_set_back", seconds=back.total_seconds())
         async with self._database.system() as tx:
