@@ -10,6 +10,8 @@ from hookvault.queue.model import Ack, Candidate, Job, Lane, Message
 
 LEASE_S = 30.0
 STAGED_AT_ONCE = 2000
+_LANE_WEBHOOKS, _LANES_EACH = 100, 20
+SUSPECT = 3  # leases lost, from which on a job is called alone
 FIRST = UUID(int=0)  # before every webhook
 _CLOCK_SLACK = timedelta(seconds=5)
 
@@ -56,21 +58,23 @@ _CANDIDATES = f"{_HOP}{_JUDGED} ORDER BY f.webhook_id"
 _CANDIDATES_NAMED = f"{_NAMED}{_JUDGED}"
 
 # A claim is a lease: the job comes back by itself when its worker does not answer in time. One whose lease had ended says so.
-_CLAIM = """
+# Of jobs that lost several workers one may be what killed them: they are taken singly, lest the others be given up with it.
+_CLAIM = f"""
 WITH chosen AS (
-    SELECT j.ctid AS place FROM unnest($1::uuid[], $2::int[]) AS wanted (webhook_id, most)
+    SELECT j.ctid AS place, j.lost FROM unnest($1::uuid[], $2::int[]) AS wanted (webhook_id, most)
     CROSS JOIN LATERAL (
-        SELECT q.ctid FROM delivery_queue q WHERE q.ready AND q.webhook_id = wanted.webhook_id
-        ORDER BY q.seq LIMIT wanted.most FOR UPDATE SKIP LOCKED
+        SELECT q.ctid, q.lost + (q.leased_by IS NOT NULL)::int AS lost FROM delivery_queue q
+        WHERE q.ready AND q.webhook_id = wanted.webhook_id ORDER BY q.seq LIMIT wanted.most FOR UPDATE SKIP LOCKED
     ) j
 )
 UPDATE delivery_queue q SET ready = false, due_at = now() + make_interval(secs => $4), leased_by = $3, claims = q.claims + 1,
-    lost = q.lost + (q.leased_by IS NOT NULL)::int,
+    lost = chosen.lost,
     trail = CASE WHEN q.leased_by IS NULL THEN q.trail ELSE q.trail || jsonb_build_object('at', to_char(now() AT TIME ZONE 'UTC',
         'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'), 'event', 'lease_lost', 'worker', q.leased_by) END
-FROM chosen WHERE q.ctid = chosen.place AND q.ready
+FROM chosen WHERE q.ctid = chosen.place AND q.ready AND (
+    chosen.lost < {SUSPECT} OR $5 AND chosen.place = (SELECT place FROM chosen WHERE lost >= {SUSPECT} LIMIT 1))
 RETURNING q.tenant_id, q.id, q.accepted_at, q.webhook_id, q.claims, q.attempts, q.lost, q.ordering_key, q.deliver_before
-"""
+"""  # noqa: S608 - constants only
 
 # Row by row, which the LIMIT says: joined, it may be planned as all that was accepted between the oldest and the newest of them.
 _MESSAGES = """
@@ -128,17 +132,6 @@ SELECT pg_advisory_xact_lock(k) FROM (
 ) locks
 """
 
-# The next of each ordering key is looked at anew.
-_NUDGE = """
-UPDATE delivery_queue q SET due_at = now()
-FROM unnest($1::uuid[], $2::text[]) AS l (webhook_id, ordering_key)
-CROSS JOIN LATERAL (
-    SELECT j.tenant_id, j.id FROM delivery_queue j
-    WHERE j.webhook_id = l.webhook_id AND j.ordering_key = l.ordering_key ORDER BY j.seq LIMIT 1
-) first
-WHERE q.tenant_id = first.tenant_id AND q.id = first.id AND NOT q.head
-"""
-
 _STAGE = """
 UPDATE delivery_queue q SET ready = true FROM (
     SELECT tenant_id, id FROM delivery_queue
@@ -148,15 +141,26 @@ WHERE q.tenant_id = d.tenant_id AND q.id = d.id
 RETURNING q.webhook_id
 """
 
-_LANES_DUE = """
-SELECT DISTINCT webhook_id, ordering_key FROM (
-    SELECT webhook_id, ordering_key FROM delivery_queue
-    WHERE NOT ready AND due_at <= now() AND ordering_key IS NOT NULL AND NOT head ORDER BY due_at LIMIT 1000
-) due
-"""
+# Hops from webhook to webhook as the candidates do, so that one with many ordering keys holds up no other's.
+_UNSEEN = "NOT ready AND NOT head AND ordering_key IS NOT NULL AND due_at < 'infinity'"
+
+_LANES_UNSEEN = f"""
+WITH RECURSIVE hop AS (
+    (SELECT webhook_id FROM delivery_queue WHERE {_UNSEEN} AND webhook_id > $1 ORDER BY webhook_id LIMIT 1)
+    UNION ALL
+    SELECT n.webhook_id FROM hop CROSS JOIN LATERAL (
+        SELECT webhook_id FROM delivery_queue WHERE {_UNSEEN} AND webhook_id > hop.webhook_id ORDER BY webhook_id LIMIT 1
+    ) n
+)
+SELECT DISTINCT l.webhook_id, l.ordering_key FROM (SELECT * FROM hop LIMIT $2) hop CROSS JOIN LATERAL (
+    SELECT q.webhook_id, q.ordering_key FROM delivery_queue q WHERE {_UNSEEN} AND q.webhook_id = hop.webhook_id
+    ORDER BY q.ordering_key LIMIT $3
+) l
+ORDER BY l.webhook_id
+"""  # noqa: S608 - constants only
 
 _PROMOTE = """
-UPDATE delivery_queue q SET ready = true, head = true
+UPDATE delivery_queue q SET ready = true, head = true, due_at = now()
 FROM unnest($1::uuid[], $2::text[]) AS l (webhook_id, ordering_key)
 CROSS JOIN LATERAL (
     SELECT j.tenant_id, j.id FROM delivery_queue j
@@ -247,10 +251,10 @@ async def list_named(tx: Tx, webhook_ids: Sequence[UUID]) -> Sequence[Candidate]
     return [Candidate(*row) for row in await tx.fetch(_CANDIDATES_NAMED, webhook_ids)]
 
 
-async def claim(tx: SystemTx, wanted: Sequence[tuple[UUID, int]], worker: UUID) -> list[Job]:
-    """Leases up to so many ready jobs of each webhook, the oldest first, to a worker."""
+async def claim(tx: SystemTx, wanted: Sequence[tuple[UUID, int]], worker: UUID, *, suspect: bool = True) -> list[Job]:
+    """Leases up to so many ready jobs of each webhook, the oldest first, to a worker; of suspect ones one, or none."""
     webhooks, most = [pair[0] for pair in wanted], [pair[1] for pair in wanted]
-    return [Job(*row) for row in await tx.fetch(_CLAIM, webhooks, most, worker, LEASE_S)]
+    return [Job(*row) for row in await tx.fetch(_CLAIM, webhooks, most, worker, LEASE_S, suspect)]
 
 
 async def read_messages(tx: SystemTx, jobs: Sequence[Job]) -> dict[UUID, Message]:
@@ -271,9 +275,9 @@ async def lock_lanes(tx: SystemTx, lanes: Sequence[Lane]) -> None:
     await tx.fetch(_LOCK_LANES, *_columns(lanes))
 
 
-async def nudge(tx: SystemTx, lanes: Sequence[Lane]) -> None:
-    """Has the next job of each ordering key looked at. The lanes must be locked."""
-    await tx.execute(_NUDGE, *_columns(lanes))
+async def advance(tx: SystemTx, lanes: Sequence[Lane]) -> Sequence[UUID]:
+    """Makes the first job of each ordering key without a head its head; the heads' webhooks. The lanes must be locked."""
+    return [row["webhook_id"] for row in await tx.fetch(_PROMOTE, *_columns(lanes))]
 
 
 async def stage(tx: SystemTx) -> Sequence[UUID]:
@@ -281,17 +285,19 @@ async def stage(tx: SystemTx) -> Sequence[UUID]:
     return [row["webhook_id"] for row in await tx.fetch(_STAGE, STAGED_AT_ONCE)]
 
 
-async def list_due_lanes(tx: SystemTx) -> Sequence[Lane]:
-    """Ordering keys with jobs to be looked at."""
-    return [Lane(*row) for row in await tx.fetch(_LANES_DUE)]
+async def list_unseen_lanes(tx: SystemTx, after: UUID) -> tuple[Sequence[Lane], UUID]:
+    """Ordering keys with jobs that nobody has looked at, a few of each of the webhooks after one; and where to go on."""
+    lanes = [Lane(*row) for row in await tx.fetch(_LANES_UNSEEN, after, _LANE_WEBHOOKS, _LANES_EACH)]
+    whole = len({lane.webhook_id for lane in lanes}) == _LANE_WEBHOOKS
+    return lanes, lanes[-1].webhook_id if whole else FIRST
 
 
 async def promote(tx: SystemTx, lanes: Sequence[Lane]) -> Sequence[UUID]:
     """Makes the first job of each ordering key its head, unless it has one, and has the others wait; the heads' webhooks."""
     await lock_lanes(tx, lanes)
-    made = await tx.fetch(_PROMOTE, *_columns(lanes))
+    made = await advance(tx, lanes)
     await tx.execute(_BLOCK, *_columns(lanes))
-    return [row["webhook_id"] for row in made]
+    return made
 
 
 async def renew(tx: SystemTx, jobs: Sequence[tuple[str, UUID, int]]) -> int:
@@ -338,7 +344,7 @@ async def end(tx: SystemTx, jobs: Sequence[Any], verdict: tuple[str, str, str], 
     span = _span([job["accepted_at"] for job in jobs])
     ended = int(await tx.fetchval(_END_CHOSEN, *span, ledger_id, *keys, *verdict, [entry]))
     if lanes:
-        await nudge(tx, lanes)
+        await advance(tx, lanes)
     return ended
 
 

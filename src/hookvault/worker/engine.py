@@ -84,14 +84,17 @@ class Worker:
         self._slots: set[asyncio.Task[None]] = set()
         self._calls = Calls(self.shares)
         self._held: dict[tuple[UUID, int], Job] = {}  # claimed and not yet committed: their leases are renewed
+        self._suspects: set[UUID] = set()  # of these, one that may be what killed its workers
         self._wake = asyncio.Event()
         self._loop_task: asyncio.Task[None] | None = None
         self._chores: set[asyncio.Task[None]] = set()
         self._ending: set[UUID] = set()
+        self._one_end = asyncio.Lock()
         self._agenda = Agenda()
         self._hungry = False
         self._freed = 0
         self._stage_at = 0.0
+        self._lane_cursor = store.FIRST
         self._stopping = False
         self._again_s = _STAGE_S
 
@@ -186,7 +189,7 @@ class Worker:
             self._agenda.add(staged)
             more = len(staged) >= store.STAGED_AT_ONCE
         async with self._database.system() as tx:
-            lanes = await store.list_due_lanes(tx)
+            lanes, self._lane_cursor = await store.list_unseen_lanes(tx, self._lane_cursor)
             if lanes:
                 self._agenda.add(await store.promote(tx, lanes))
                 fault_point("promote.before_commit")
@@ -236,7 +239,7 @@ class Worker:
             if not allowed:
                 return 0
             async with self._database.system_statement() as tx:
-                jobs = await store.claim(tx, list(allowed.items()), self._process)
+                jobs = await store.claim(tx, list(allowed.items()), self._process, suspect=not self._suspects)
             for job in jobs:
                 counts[job.webhook_id] = counts.get(job.webhook_id, 0) + 1
         finally:  # also when the database went away in between
@@ -273,6 +276,8 @@ class Worker:
         for job in jobs:
             self.shares.take(job.webhook_id, job.tenant_id, 1)
             self._held[job.id, job.claims] = job
+            if job.lost >= store.SUSPECT:
+                self._suspects.add(job.id)
         try:
             async with self._database.system_statement() as tx:
                 messages = await store.read_messages(tx, jobs)
@@ -337,18 +342,22 @@ class Worker:
         for outcome in batch:
             ack = outcome.ack
             self._held.pop((ack.id, ack.claims), None)
+            if ack.id in self._suspects:
+                self._suspects.discard(ack.id)
+                self.wake(outcome.webhook_id)
             self.totals["retried" if ack.status == "pending" else ack.status] += 1
             if outcome.broken:
                 self._circuits.note(ack.tenant_id, outcome.webhook_id)
             if outcome.lane is not None:
-                self.wake(stage=True)
+                self.wake(outcome.webhook_id)
         if self._hungry:
             self._wake.set()
 
     async def _end(self, dead: Candidate) -> None:
-        """Ends what waits for a webhook that is gone; beside the claims, since it may be much."""
+        """Ends what waits for a webhook that is gone; beside the claims and one after the other, since it may be much."""
         try:
-            await end_waiting(self._database, dead.tenant_id, dead.webhook_id)
+            async with self._one_end:
+                await end_waiting(self._database, dead.tenant_id, dead.webhook_id)
         finally:
             self._ending.discard(dead.webhook_id)
 
@@ -364,6 +373,7 @@ class Worker:
 
     def _forget(self, job: Job) -> None:
         self._held.pop((job.id, job.claims), None)
+        self._suspects.discard(job.id)
 
     async def _release(self, jobs: Sequence[Job]) -> None:
         if not jobs:
