@@ -46,7 +46,6 @@ from hookvault.worker.upkeep import Upkeep
 
 _log = get_logger()
 _KEY_FILE = "encryption.key"
-_UUID_LENGTH = 36
 DRAIN_S = 30.0  # for deliveries under way when a process is told to stop
 
 
@@ -262,8 +261,10 @@ def _on_heard(app: App, channel: str, payload: str) -> None:
     """What another process changed is forgotten here; new deliveries wake the worker. Without a channel: all may have changed."""
     kind, _, tenant_id = payload.partition(" ")
     if channel == "hookvault_deliveries":
-        webhook_id = UUID(payload) if len(payload) == _UUID_LENGTH else None
-        app.worker.wake(webhook_id, stage=payload == "ordered", scan=not payload)
+        try:
+            app.worker.wake(UUID(payload))
+        except ValueError:
+            app.worker.wake(stage=payload == "ordered", scan=not payload)
     elif kind == "tenant":
         app.webhooks.forget(tenant_id)
         app.worker.wake()

@@ -181,3 +181,22 @@ async def test_everybody_with_patience_is_served(limit, seed):
     await asyncio.wait_for(asyncio.gather(*visits), 10)
     assert watched.served == 60
     assert_empty(watched.gate)
+
+
+async def test_tenants_whose_receivers_hang_do_not_stop_the_others():
+    gate = Gate(8)
+    for tenant in ("dead-1", "dead-2"):
+        await fill(gate, tenant, 20)
+    assert gate.in_flight == 8
+    began = asyncio.get_running_loop().time()
+    await asyncio.wait_for(gate.enter("alive", 5), 5)
+    assert asyncio.get_running_loop().time() - began < 2.0
+    gate.leave("alive")
+    for tenant in ("dead-1", "dead-2"):
+        for _ in range(20):
+            await settle()
+            gate.leave(tenant)
+    await settle()
+    assert_empty(gate)
+    assert gate._parked == 0
+    assert gate._began == {}

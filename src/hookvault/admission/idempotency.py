@@ -64,6 +64,19 @@ class IdempotencyKeys:
                 raise in_progress()
             return Begun(use.message_id, taken_over=True)
 
+    async def find(self, place: tuple[str, str], request_hash: bytes) -> Answered | None:
+        """What a request with this key (tenant and key) was answered; None when there is no answer.
+
+        Raises:
+            ConflictError: `idempotency_conflict`.
+        """
+        async with self._database.tenant(place[0]) as tx:
+            use = await store.find(tx, *place)
+        if use is None or use.expired:
+            return None
+        check_same(use, request_hash)
+        return Answered(use.message_id, use.answer)
+
     async def finish(self, place: tuple[str, str], message_id: UUID, answer: Any) -> None:
         """Keeps a request's answer for 24 hours."""
         async with self._database.tenant(place[0]) as tx:

@@ -31,12 +31,13 @@ class Bound(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class KeyUse:
-    """What is known of an idempotency key that was in use. `answer` is None while its request runs."""
+    """What is known of an idempotency key that was in use. `answer` is None while a call runs, and for deliveries."""
 
     request_hash: bytes
     message_id: UUID
     answer: Any
     running: bool
+    expired: bool
 
 
 def check_rate_limit(field: str, limit: object) -> None:

@@ -72,12 +72,15 @@ RETURNING 1
 """
 
 _FIND = """
-SELECT request_hash, message_id, answer, coalesce(locked_until > clock_timestamp(), false) AS running FROM idempotency_keys
+SELECT request_hash, message_id, answer, coalesce(locked_until > clock_timestamp(), false) AS running,
+    expires_at <= now() AS expired
+FROM idempotency_keys
 WHERE tenant_id = $1 AND key = $2
 """
 
 _FIND_MANY = """
-SELECT k.tenant_id, k.key, k.request_hash, k.message_id, k.answer, coalesce(k.locked_until > clock_timestamp(), false) AS running
+SELECT k.tenant_id, k.key, k.request_hash, k.message_id, k.answer, coalesce(k.locked_until > clock_timestamp(), false) AS running,
+    k.expires_at <= now() AS expired
 FROM unnest($1::text[], $2::text[]) AS wanted (tenant_id, key)
 JOIN idempotency_keys k ON k.tenant_id = wanted.tenant_id AND k.key = wanted.key
 """
@@ -208,4 +211,4 @@ async def prune_keys(tx: SystemTx) -> Sequence[Any] | int:
 
 
 def _use(row: Row) -> KeyUse:
-    return KeyUse(row["request_hash"], row["message_id"], row["answer"], row["running"])
+    return KeyUse(row["request_hash"], row["message_id"], row["answer"], row["running"], row["expired"])

@@ -61,7 +61,9 @@ class Guard:
         except ClientGoneError:
             return
         except Exception as error:  # noqa: BLE001 - the last resort: answered, logged whole, never hidden
-            _log.exception("internal_error", path=scope["path"], error=type(error).__name__)
+            reply.request_id = reply.request_id or request_id(scope).encode()
+            identifier = reply.request_id.decode()
+            _log.exception("internal_error", path=scope["path"], error=type(error).__name__, request_id=identifier)
             message = "Something went wrong on our side; the log tells more under the request's id."
             await reply.send_whole(*plain_problem(500, "internal_error", message))
 

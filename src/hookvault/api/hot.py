@@ -56,7 +56,7 @@ async def answer_hot(app: App, scope: ASGIScope, receive: Receive, named: tuple[
         key = header(scope, b"idempotency-key")
         return await perform(app, named, body, None if key is None else key.decode("latin-1"))
     except HookvaultError as error:
-        if error.status >= 500:
+        if error.status >= 500 and error.code != "circuit_open":  # which is told once, when it opens
             _log.error("call_failed", code=error.code, path=scope["path"], message=error.message)
         return problem(error)
 

@@ -10,7 +10,7 @@ from uuid import UUID
 import asyncpg
 import msgspec
 
-from hookvault.admission.idempotency import check_key, hash_request
+from hookvault.admission.idempotency import IdempotencyKeys, check_key, hash_request
 from hookvault.clock import iso, now
 from hookvault.db.pool import Database, TenantTx
 from hookvault.deliveries import store
@@ -45,6 +45,7 @@ class DeliveryService:
         self._endpoints = endpoints
         self._enqueuer = enqueuer
         self._max_payload = max_payload
+        self._keys = IdempotencyKeys(database)
 
     async def enqueue(self, tenant_id: str, workflow_name: str, request: CallRequest) -> Accepted:
         """Accepts a delivery: it is committed when this returns. One to a webhook that is switched off is held.
@@ -58,13 +59,21 @@ class DeliveryService:
         """
         check_request(request, self._max_payload)
         check_delivery(request)
-        webhook_id = await self._endpoints.find_id(tenant_id, workflow_name)
-        identifier = new_id()
-        metadata = None if request.metadata is None else _stored(request.metadata)
+        metadata = None if request.metadata is None else storable(encode_payload(request.metadata))[0]
         hashed = None
         if request.idempotency_key is not None:
             check_key(request.idempotency_key)
             hashed = request_hash("delivery", workflow_name, request)
+        try:
+            webhook_id = await self._endpoints.find_id(tenant_id, workflow_name)
+        except NotFoundError:
+            before = (
+                None if hashed is None else await self._keys.find((tenant_id, request.idempotency_key or ""), hashed)
+            )
+            if before is None:
+                raise
+            return Accepted(before.message_id, deduplicated=True)
+        identifier = new_id()
         delivery = NewDelivery(
             tenant_id,
             identifier,

@@ -1,12 +1,19 @@
 """How many calls are in flight: a bound for the process, and a share of it that one tenant can't exceed.
 
-Who has to wait is let in by turns, tenant by tenant, so a tenant with slow receivers fills its own share and no other's.
+Who has to wait is let in by turns, tenant by tenant, so a tenant with slow receivers fills its own share and no other's. Where
+places are scarce, calls that take longer than a second are parked: they go on without a place, several times as many as there are.
+So tenants whose receivers hang do not stop the others.
 """
 
 import asyncio
+import time
 from collections import OrderedDict, deque
 
 from hookvault.errors import UnavailableError
+
+_QUICK_S = 1.0
+_PARKED = 4  # times as many calls may be parked as there are places
+_SWEEP_S = 0.25
 
 
 class Gate:
@@ -17,6 +24,9 @@ class Gate:
         self._share = max(1, limit // 2)
         self._total = 0
         self._inside: dict[str, int] = {}
+        self._began: dict[str, deque[float]] = {}  # of those with a place, the oldest first
+        self._parked = 0
+        self._sweeper: asyncio.TimerHandle | None = None
         self._waiting: OrderedDict[str, deque[asyncio.Future[None]]] = OrderedDict()
 
     @property
@@ -36,6 +46,8 @@ class Gate:
         loop = asyncio.get_running_loop()
         future: asyncio.Future[None] = loop.create_future()
         self._waiting.setdefault(tenant_id, deque()).append(future)
+        if self._sweeper is None:
+            self._sweep()
         timer = loop.call_later(timeout_s, _give_up, future)
         try:
             await future
@@ -47,25 +59,52 @@ class Gate:
             timer.cancel()
 
     def leave(self, tenant_id: str) -> None:
-        """Ends a call that `enter` let in."""
+        """Ends a call that `enter` let in. Which of a tenant's it was is not asked: a young one, as long as there is any."""
         self._total -= 1
         left = self._inside[tenant_id] - 1
         if left:
             self._inside[tenant_id] = left
         else:
             del self._inside[tenant_id]
+        began = self._began.get(tenant_id)
+        if began:
+            began.pop()
+            if not began:
+                del self._began[tenant_id]
+        else:
+            self._parked -= 1
         self._let_in()
 
     def _has_room(self, tenant_id: str) -> bool:
-        return self._total < self._limit and self._inside.get(tenant_id, 0) < self._share
+        return self._total - self._parked < self._limit and self._inside.get(tenant_id, 0) < self._most()
+
+    def _most(self) -> int:
+        """How many calls one tenant may have: half of the places, and the fewer, the more are parked."""
+        return max(1, int(self._share * (1 - self._parked / (self._limit * _PARKED))))
 
     def _admit(self, tenant_id: str) -> None:
         self._total += 1
         self._inside[tenant_id] = self._inside.get(tenant_id, 0) + 1
+        self._began.setdefault(tenant_id, deque()).append(time.monotonic())
+
+    def _sweep(self) -> None:
+        """Parks the calls that take long, for as long as anybody waits."""
+        self._sweeper = None
+        since = time.monotonic() - _QUICK_S
+        for tenant_id in [tenant_id for tenant_id, began in self._began.items() if began[0] <= since]:
+            began = self._began[tenant_id]
+            while began and began[0] <= since and self._parked < self._limit * _PARKED:
+                began.popleft()
+                self._parked += 1
+            if not began:
+                del self._began[tenant_id]
+        self._let_in()
+        if self._waiting:
+            self._sweeper = asyncio.get_running_loop().call_later(_SWEEP_S, self._sweep)
 
     def _let_in(self) -> None:
         for tenant_id in list(self._waiting):
-            if self._total >= self._limit:
+            if self._total - self._parked >= self._limit:
                 return
             queue = self._waiting[tenant_id]
             while queue and queue[0].done():

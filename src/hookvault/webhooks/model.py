@@ -10,6 +10,7 @@ from uuid import UUID
 from hookvault.admission.model import RateLimit
 from hookvault.vault.secret import Secret
 
+TEST_TRIGGER = "test"  # who triggered a call that was made to try a webhook
 MAX_BUDGET_MS = 120_000
 MAX_RETRIES = 10  # of a call and of a delivery: the hard cap, whatever a policy or a caller says
 

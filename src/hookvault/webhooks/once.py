@@ -27,6 +27,18 @@ class OnceCaller:
         self._database = database
         self._keys = IdempotencyKeys(database)
 
+    async def find(self, tenant_id: str, workflow_name: str, request: CallRequest) -> CallResult | None:
+        """The result that a request with this key got before, whatever became of its webhook since; None when it got none.
+
+        Raises:
+            InvalidError: `invalid_idempotency_key`.
+            ConflictError: `idempotency_conflict`.
+        """
+        key = request.idempotency_key or ""
+        check_key(key)
+        found = await self._keys.find((tenant_id, key), request_hash("call", workflow_name, request))
+        return None if found is None or found.answer is None else _result(found.answer)
+
     async def call(
         self, tenant_id: str, workflow_name: str, request: CallRequest, budget_s: float, run: Run
     ) -> CallResult:

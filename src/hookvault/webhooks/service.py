@@ -263,6 +263,9 @@ class WebhookService:
         check_request(request, self._settings.webhook_max_payload_bytes)
         if request.idempotency_key is None:
             return await self._called(tenant_id, workflow_name, request)
+        before = await self._once.find(tenant_id, workflow_name, request)
+        if before is not None:
+            return before
         endpoint = await self._endpoints.find(tenant_id, workflow_name)
         budget_s = budget_of(endpoint, request, self._settings.webhook_timeout_s)
         return await self._once.call(

@@ -11,7 +11,7 @@ import asyncpg
 from hookvault.admission.model import RateLimit
 from hookvault.db.pool import Row, SystemTx, TenantTx, Tx
 from hookvault.errors import ConflictError, NotFoundError
-from hookvault.webhooks.model import CallRecord, Counters, StoredWebhook
+from hookvault.webhooks.model import TEST_TRIGGER, CallRecord, Counters, StoredWebhook
 from hookvault.webhooks.outcome import UNREACHED
 
 _COLUMNS = """w.id, w.tenant_id, w.workflow_name, w.webhook_url, w.description, w.is_active, w.auth_type, w.auth_config,
@@ -70,7 +70,7 @@ _BROKEN = """
 SELECT count(*) AS calls, count(*) FILTER (WHERE status_code >= 500 OR error_code = ANY($4)) AS broken FROM (
     SELECT status_code, error_code FROM webhook_analytics
     WHERE tenant_id = $1 AND webhook_id = $2 AND "timestamp" > $3::timestamptz - interval '120 seconds'
-        AND "timestamp" + response_time * interval '1 millisecond' > $3
+        AND "timestamp" + response_time * interval '1 millisecond' > $3 AND triggered_by IS DISTINCT FROM $5
     ORDER BY "timestamp" DESC LIMIT 1000
 ) latest
 """
@@ -245,8 +245,8 @@ async def list_targets(
 
 
 async def count_broken(tx: TenantTx, webhook_id: UUID, since: datetime) -> tuple[int, int]:
-    """How many of a webhook's latest calls ended since a moment, and how many of them broke (see `Verdict`)."""
-    row = await tx.fetchrow(_BROKEN, tx.tenant_id, webhook_id, since, ["timeout", *UNREACHED])
+    """How many of a webhook's latest calls ended since a moment, and how many of them broke (see `Verdict`); tests don't count."""
+    row = await tx.fetchrow(_BROKEN, tx.tenant_id, webhook_id, since, ["timeout", *UNREACHED], TEST_TRIGGER)
     assert row is not None  # noqa: S101 - an aggregate always gives a row
     return row["calls"], row["broken"]
 

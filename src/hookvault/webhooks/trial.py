@@ -30,12 +30,10 @@ from hookvault.webhooks.draft import address, blank
 from hookvault.webhooks.edit import check_fields
 from hookvault.webhooks.endpoint import Endpoint, Endpoints
 from hookvault.webhooks.headers import own_headers, wire_headers
-from hookvault.webhooks.model import CallRequest, CallResult, StoredWebhook
+from hookvault.webhooks.model import TEST_TRIGGER, CallRequest, CallResult, StoredWebhook
 from hookvault.webhooks.payload import check_depth, encode_payload
 from hookvault.webhooks.retry import plan_of, timeline
 from hookvault.webhooks.signing import new_signing_secret
-
-TRIGGER = "test"
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,10 +135,12 @@ class TrialService:
     ) -> Trial:
         """Tries a saved webhook, with changes that are not saved. The call is recorded, triggered by `test`.
 
+        Its limits and its circuit are not asked, and don't count it.
+
         A webhook that is switched off is called too: that is when one wants to know. A changed address asks for the secrets
         that would go there, as on save.
 
-        Raises: as `update_n8n_webhook` does for these changes; TooManyRequestsError and UnavailableError as a call does.
+        Raises: as `update_n8n_webhook` does for these changes; UnavailableError `overloaded` or `recording_unavailable`.
         """
         body = _body(payload)
         check_fields(changes)
@@ -159,7 +159,7 @@ class TrialService:
         trial = await self._trial(endpoint, webhook, body)
         if not call:
             return trial
-        request = CallRequest(body, triggered_by=TRIGGER, max_retries=0)
+        request = CallRequest(body, triggered_by=TEST_TRIGGER, max_retries=0)
         result = await self._caller.call(endpoint, request, default_timeout_s=self._settings.webhook_timeout_s)
         return replace(trial, result=result)
 

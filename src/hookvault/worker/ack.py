@@ -74,7 +74,7 @@ class Acks(Writer[Outcome]):
             fault_point("ack.between_writes")
         await queue.ack(tx, [outcome.ack for outcome in batch], self._ledger_id)
         if lanes:
-            await queue.nudge(tx, lanes)
+            await queue.advance(tx, lanes)
 
     async def _was_written(self, batch: Sequence[Outcome]) -> bool:
         """By the first record: an ack written twice does nothing the second time, a record would stand in its own way."""

@@ -54,7 +54,11 @@ CREATE TABLE delivery_queue (
 -- Ready jobs by webhook: workers hop from webhook to webhook, so what one tenant has waiting costs the others nothing.
 CREATE INDEX delivery_queue_ready ON delivery_queue (webhook_id, seq) WHERE ready
 
-CREATE INDEX delivery_queue_due ON delivery_queue (due_at) WHERE NOT ready
+CREATE INDEX delivery_queue_due ON delivery_queue (due_at) WHERE NOT ready AND (ordering_key IS NULL OR head)
+
+-- Ordered jobs that nobody has looked at yet.
+CREATE INDEX delivery_queue_unseen ON delivery_queue (webhook_id, ordering_key)
+WHERE NOT ready AND NOT head AND ordering_key IS NOT NULL AND due_at < 'infinity'
 
 CREATE INDEX delivery_queue_order ON delivery_queue (webhook_id, ordering_key, seq) WHERE ordering_key IS NOT NULL
 
@@ -304,7 +308,8 @@ BEGIN
     END IF;
     PERFORM payload::json;
 EXCEPTION
-    WHEN invalid_text_representation OR datetime_field_overflow OR invalid_datetime_format OR statement_too_complex THEN
+    WHEN invalid_text_representation OR datetime_field_overflow OR invalid_datetime_format OR statement_too_complex
+        OR invalid_time_zone_displacement_value THEN
         RAISE EXCEPTION 'invalid_input: The payload is not JSON, or deliverBefore is no time.';
 END $$
 
