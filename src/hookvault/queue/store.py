@@ -179,6 +179,13 @@ WHERE q.webhook_id = l.webhook_id AND q.ordering_key = l.ordering_key AND NOT q.
     AND EXISTS (SELECT FROM delivery_queue h WHERE h.webhook_id = l.webhook_id AND h.ordering_key = l.ordering_key AND h.head)
 """
 
+# Of a process's leases those that it does not know of: the connection was lost with the claim's answer.
+_DISOWN = """
+UPDATE delivery_queue SET ready = true, due_at = now(), leased_by = NULL
+WHERE NOT ready AND due_at BETWEEN now() AND now() + make_interval(secs => $3) AND leased_by = $1 AND id <> ALL($2)
+RETURNING webhook_id
+"""
+
 _RENEW = """
 UPDATE delivery_queue q SET due_at = now() + make_interval(secs => $4) FROM (
     SELECT j.tenant_id, j.id FROM unnest($1::text[], $2::uuid[], $3::int[]) AS k (tenant_id, id, claims)
@@ -300,6 +307,11 @@ async def promote(tx: SystemTx, lanes: Sequence[Lane]) -> Sequence[UUID]:
     return made
 
 
+async def disown(tx: SystemTx, worker: UUID, held: Sequence[UUID]) -> list[UUID]:
+    """Gives back what was claimed for a worker that never heard of it; the webhooks that have something ready now."""
+    return [row["webhook_id"] for row in await tx.fetch(_DISOWN, worker, held, LEASE_S)]
+
+
 async def renew(tx: SystemTx, jobs: Sequence[tuple[str, UUID, int]]) -> int:
     """Prolongs the leases of jobs: tenant, id and claims of each."""
     return await tx.execute(_RENEW, *zip(*jobs, strict=True), LEASE_S)
@@ -380,11 +392,5 @@ def _columns(lanes: Sequence[Lane]) -> tuple[list[UUID], list[str]]:
 
 
 def _message(row: Any) -> Message:
-    metadata = row["metadata"]
-    return Message(
-        row["payload"],
-        row["triggered_by"],
-        None if metadata is None else metadata.encode(),
-        row["timeout_ms"],
-        row["max_retries"],
-    )
+    metadata = None if row["metadata"] is None else row["metadata"].encode()
+    return Message(row["payload"], row["triggered_by"], metadata, row["timeout_ms"], row["max_retries"])

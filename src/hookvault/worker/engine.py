@@ -96,6 +96,7 @@ class Worker:
         self._stage_at = 0.0
         self._lane_cursor = store.FIRST
         self._stopping = False
+        self._unsure = False
         self._again_s = _STAGE_S
 
     @property
@@ -165,6 +166,7 @@ class Worker:
                     continue
             except HookvaultError as error:
                 _log.warning("deliveries_wait", code=error.code, error=error.message)
+                self._unsure = True
                 self._again_s = _AWAY_S
             except Exception:  # noqa: BLE001 - a worker never dies; the log has it whole
                 _log.exception("deliveries_failed")
@@ -182,6 +184,10 @@ class Worker:
 
     async def _make_ready(self) -> None:
         """Makes jobs ready whose time has come, and the first of each ordering key."""
+        if self._unsure:  # the database went away, perhaps in the middle of a claim
+            async with self._database.system_statement() as tx:
+                self._agenda.add(await store.disown(tx, self._process, [job.id for job in self._held.values()]))
+            self._unsure = False
         more = True
         while more:
             async with self._database.system_statement() as tx:
