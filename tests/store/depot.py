@@ -2,6 +2,7 @@
 
 import asyncio
 import secrets
+import time
 from collections import Counter
 
 from hookvault.deliveries.model import ENDED, DeliveryFilter
@@ -47,9 +48,10 @@ class Depot:
     async def becomes(self, delivery_id, status, seconds=PATIENCE_S):
         """The story once the delivery has a status, or any of several."""
         wanted = (status,) if isinstance(status, str) else status
-        async with asyncio.timeout(seconds):
-            while (story := await self.story(delivery_id)).delivery.status not in wanted:
-                await asyncio.sleep(0.01)
+        ends = time.monotonic() + seconds
+        while (story := await self.story(delivery_id)).delivery.status not in wanted:
+            assert time.monotonic() < ends, f"{story.delivery.status}: {story.trail}"
+            await asyncio.sleep(0.01)
         return story
 
     async def ended(self, *delivery_ids):
