@@ -22,6 +22,7 @@ class Flood:
         paths: Where deliveries are posted, each as likely as the others.
         clients: How many.
         pause_s: What each waits between two.
+        padding: Characters by which each payload is longer.
         options: Further fields of each delivery.
     """
 
@@ -33,6 +34,7 @@ class Flood:
         *,
         clients: int = 8,
         pause_s: float = 0.0,
+        padding: int = 0,
         seed: int = 1,
         **options: Any,
     ) -> None:
@@ -41,6 +43,7 @@ class Flood:
         self._paths = paths
         self._clients = clients
         self._pause_s = pause_s
+        self._more = {"padding": "x" * padding} if padding else {}
         self._random = random.Random(seed)
         self._options = options
         self._stopping = False
@@ -61,7 +64,7 @@ class Flood:
     async def _go_on(self) -> None:
         while not self._stopping:
             number = next(_NUMBERS)
-            await self._insist(self._random.choice(self._paths), f"k{number}", {"n": number})
+            await self._insist(self._random.choice(self._paths), f"k{number}", {"n": number, **self._more})
             await asyncio.sleep(self._pause_s)
 
     async def _insist(self, path: str, key: str, payload: Any) -> None:
