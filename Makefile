@@ -2,7 +2,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check bench docs lock clean
+.PHONY: help setup run test check chaos bench docs lock clean
 
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q install
@@ -29,6 +29,9 @@ check: setup ## Lint, types, layers and the fast tests, in half a minute
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@$(BIN)/python -m pytest -q -n 2 -m "not slow" tests/arch tests/unit
+
+chaos: setup ## Kill servers, workers and the database 200 times under load, and make the account
+	@$(BIN)/python tests/chaos/ledger.py
 
 bench: setup ## Measure, and print the tables
 	@$(BIN)/python bench/run.py

@@ -219,7 +219,7 @@ class Fleet:
         assert (row["unmatched"], row["unrecorded"]) == (0, 0), dict(row)
         assert row["calls"] == row["counted"] == row["rolled_up"]
         assert ledger["accepted"] == sum(ledger[name] for name in ("delivered", "failed", "expired", "jobs"))
-        return ledger
+        return {**ledger, "calls": row["calls"]}
 
     async def drained(self, within: float = 20.0) -> dict[str, int]:
         """Waits until no delivery waits; the account then."""

@@ -126,6 +126,8 @@ class _Connection(asyncio.Protocol):
 
     def _write(self, reply: Reply) -> None:
         self._ended()
+        if self._transport.is_closing():
+            return
         if reply.close:
             self._transport.abort()
             return
