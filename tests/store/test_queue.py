@@ -195,6 +195,12 @@ async def test_a_clock_that_is_set_back_brings_what_waits_back_with_it(depot, ou
     assert await owner("SELECT 1 FROM delivery_queue WHERE id = $1 AND due_at = 'infinity'", behind[1])
     (row,) = await owner("SELECT seen_at FROM delivery_clock")
     assert abs(row[0] - now()) < timedelta(seconds=5)
+    async with outside.transaction():  # while somebody else has the clock, nobody writes over what it says
+        await outside.execute("UPDATE delivery_clock SET seen_at = clock_timestamp() + interval '1 hour'")
+        await depot.app.upkeep.tick()
+        (row,) = await outside.fetch("SELECT seen_at > now() + interval '50 minutes' FROM delivery_clock")
+        assert row[0]
+        await outside.execute("UPDATE delivery_clock SET seen_at = clock_timestamp()")
     async with outside.transaction():  # a second or two is no reason to do anything
         await outside.execute("UPDATE delivery_clock SET seen_at = clock_timestamp() + interval '3 seconds'")
     due = (await job_of(owner, retried))["due_at"]

@@ -237,9 +237,9 @@ SELECT count(*) FROM gone
 
 _READ_CLOCK = "SELECT seen_at, clock_timestamp() AS present FROM delivery_clock FOR UPDATE SKIP LOCKED"
 
-_SET_CLOCK = """
-INSERT INTO delivery_clock (seen_at) VALUES (clock_timestamp()) ON CONFLICT (single) DO UPDATE SET seen_at = excluded.seen_at
-"""
+_SET_CLOCK = "UPDATE delivery_clock SET seen_at = clock_timestamp()"
+
+_START_CLOCK = "INSERT INTO delivery_clock SELECT true, now() WHERE NOT EXISTS (SELECT FROM delivery_clock) ON CONFLICT DO NOTHING"
 
 _SHIFT = "UPDATE delivery_queue SET due_at = due_at - $1::interval WHERE NOT ready AND due_at < 'infinity'"
 
@@ -364,7 +364,10 @@ async def keep_time(tx: SystemTx) -> timedelta | None:
     """Notes the database's time; when it was set back, what waits is brought back with it. By how much, if so."""
     row = await tx.fetchrow(_READ_CLOCK)
     back: timedelta | None = None
-    if row is not None and row["present"] < row["seen_at"] - _CLOCK_SLACK:
+    if row is None:  # another process has it just now; written over, what that one was to bring back would stay
+        await tx.execute(_START_CLOCK)
+        return None
+    if row["present"] < row["seen_at"] - _CLOCK_SLACK:
         back = row["seen_at"] - row["present"]
         await tx.execute(_SHIFT, back)
     await tx.execute(_SET_CLOCK)
