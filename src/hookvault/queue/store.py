@@ -239,7 +239,9 @@ _READ_CLOCK = "SELECT seen_at, clock_timestamp() AS present FROM delivery_clock 
 
 _SET_CLOCK = "UPDATE delivery_clock SET seen_at = clock_timestamp()"
 
-_START_CLOCK = "INSERT INTO delivery_clock SELECT true, now() WHERE NOT EXISTS (SELECT FROM delivery_clock) ON CONFLICT DO NOTHING"
+_START_CLOCK = (
+    "INSERT INTO delivery_clock SELECT true, now() WHERE NOT EXISTS (SELECT FROM delivery_clock) ON CONFLICT DO NOTHING"
+)
 
 _SHIFT = "UPDATE delivery_queue SET due_at = due_at - $1::interval WHERE NOT ready AND due_at < 'infinity'"
 
@@ -363,15 +365,14 @@ async def end(tx: SystemTx, jobs: Sequence[Any], verdict: tuple[str, str, str], 
 async def keep_time(tx: SystemTx) -> timedelta | None:
     """Notes the database's time; when it was set back, what waits is brought back with it. By how much, if so."""
     row = await tx.fetchrow(_READ_CLOCK)
-    back: timedelta | None = None
     if row is None:  # another process has it just now; written over, what that one was to bring back would stay
         await tx.execute(_START_CLOCK)
         return None
-    if row["present"] < row["seen_at"] - _CLOCK_SLACK:
-        back = row["seen_at"] - row["present"]
+    back: timedelta = row["seen_at"] - row["present"]
+    if back > _CLOCK_SLACK:
         await tx.execute(_SHIFT, back)
     await tx.execute(_SET_CLOCK)
-    return back
+    return back if back > _CLOCK_SLACK else None
 
 
 async def oldest(tx: SystemTx) -> datetime | None:
