@@ -3,10 +3,11 @@
 import asyncio
 import random
 import time
+from contextlib import suppress
 from uuid import UUID
 
 from hookvault.admission.limits import Limits
-from hookvault.errors import TooManyRequestsError
+from hookvault.errors import HookvaultError, TooManyRequestsError, UnavailableError
 from hookvault.ids import new_id
 from hookvault.outbound.client import OutboundClient
 from hookvault.webhooks.attempt import Attempt, elapsed_ms, make_attempt, record_of
@@ -68,7 +69,8 @@ class Caller:
             await commit
         verdict = attempts[-1].verdict
         if endpoint.circuit_open and not verdict.broken:
-            await self._circuits.close(endpoint.tenant_id, endpoint.webhook_id)
+            with suppress(HookvaultError):  # the call is made and recorded; the next probe closes it
+                await self._circuits.close(endpoint.tenant_id, endpoint.webhook_id)
         elif any(attempt.verdict.broken for attempt in attempts):
             self._circuits.note(endpoint.tenant_id, endpoint.webhook_id)
         return _result(attempts, time.monotonic() - (deadline - budget_s))
@@ -122,7 +124,7 @@ class Caller:
         rates = [bound._replace(concurrency=None) for bound in endpoint.bounds if bound.rate is not None]
         try:
             await self._limits.enter(rates)
-        except TooManyRequestsError:
+        except (TooManyRequestsError, UnavailableError):  # what was called has its result all the same
             return False
         return True
 

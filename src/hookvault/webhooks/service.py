@@ -1,6 +1,7 @@
 """Webhooks: make, read, change, delete, and call."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 from uuid import UUID
@@ -10,7 +11,7 @@ from hookvault.audit import store as audit
 from hookvault.audit.model import IN_PROCESS, SYSTEM, Actor
 from hookvault.clock import now
 from hookvault.db.pool import Database, TenantTx
-from hookvault.errors import PreconditionError
+from hookvault.errors import HookvaultError, PreconditionError
 from hookvault.fault import fault_point
 from hookvault.outbound.guard import AddressPolicy
 from hookvault.paging import Page, cut, decode_cursor, encode_cursor
@@ -323,7 +324,8 @@ class WebhookService:
         timeout_s = self._settings.webhook_timeout_s
         result = await self._caller.call(endpoint, request, default_timeout_s=timeout_s, call_id=call_id)
         if result.status_code == HTTP_GONE:
-            await self.switch_off(tenant_id, endpoint.webhook_id, reason="http_410")
+            with suppress(HookvaultError):  # the call is made and recorded; the next one that finds it gone tries again
+                await self.switch_off(tenant_id, endpoint.webhook_id, reason="http_410")
         return result
 
     async def _all(self, tenant_id: str, *, active_only: bool) -> Sequence[Webhook]:
