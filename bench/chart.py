@@ -12,7 +12,7 @@ from pathlib import Path
 
 import tables
 
-WIDTH, LABELS, PAD = 820, 270, 20
+WIDTH, LABELS, PAD = 840, 290, 20
 BAR, GAP = 22, 12
 STYLE = """
 svg { color-scheme: light dark; --ink: #1b1f24; --soft: #57606a; --line: #d0d7de; --page: #ffffff;

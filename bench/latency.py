@@ -41,10 +41,10 @@ def measure(rounds, seconds):
 
 def full_load(stage, served):
     """Deliveries per second that one process can accept and deliver; how many that were."""
-    began = time.monotonic()
     result = calls.under_load(load(stage, served, 4.0, warmup_s=0.0), "full load")
-    arrived(stage, result["answered"])
-    return result["answered"] / (time.monotonic() - began), result["answered"]
+    number, began = result["answered"], time.monotonic()
+    arrived(stage, number)
+    return number / (number / result["rate"] + time.monotonic() - began), number
 
 
 def paced(stage, port, webhooks, rate, seconds):

@@ -89,9 +89,10 @@ def workers(results):
     rows = []
     for count, rounds in results.items():
         rate = median(rounds, "rate")
-        cores = f"{median(rounds, 'cores'):.2f}"
-        rows.append([count, f"{rate:.0f}", f"{rate / base:.2f}", *cost(rounds, judge=False), cores])
+        cores = [f"{median(rounds, name):.2f}" for name in ("cores", "others")]
+        rows.append([count, f"{rate:.0f}", f"{rate / base:.2f}", *cost(rounds, judge=False), *cores])
     head = ["worker processes", "deliveries/s", "over one", "worker µs", "postgres µs", "together", "cores busy"]
+    head.append("others' cores")
     note = f"This machine has {os.cpu_count()} cores for the workers, Postgres, the receiver and the bench together."
     return f"{table(head, rows)}\n\n{note}"
 
@@ -133,7 +134,7 @@ def fairness(results):
         rows.append([name, f"{have[0]:.1f}", ratios[0], f"{have[1]:.1f}", ratios[1], *pooled, str(found["number"])])
     head = ["a steady tenant, 200/s", "p50 ms", "ratio", "p99 ms", "ratio", "p50 over all rounds", "p99", "deliveries"]
     note = (
-        f"From the moment due to arrival; medians over the rounds' p50 and p99. The dead neighbour had 100,000 deliveries "
+        "From the moment due to arrival; medians over the rounds' p50 and p99. The dead neighbour had 100,000 deliveries "
         f"waiting; {results['hung']} calls hung at its receiver."
     )
     return f"{table(head, rows)}\n\n{note}"
@@ -141,12 +142,12 @@ def fairness(results):
 
 def tenants(results):
     """The cost of a delivery by tenants."""
-    return _by_condition("one worker, 30,000 deliveries", results, ())
+    return _by_condition("one worker, 20,000 deliveries", results, ())
 
 
 def backlog(results):
     """The cost of a delivery beside rows that wait."""
-    return _by_condition("one worker, 30,000 deliveries", results, ("worker", "postgres"))
+    return _by_condition("one worker, 20,000 deliveries", results, ("worker", "postgres"))
 
 
 def _by_condition(title, results, idle):
@@ -155,8 +156,9 @@ def _by_condition(title, results, idle):
     for name, rounds in results.items():
         rate = median(rounds, "rate")
         idles = [f"{statistics.median(run['idle_ms_per_s'][part] for run in rounds):.1f}" for part in idle]
-        rows.append([name, f"{rate:.0f}", f"{rate / base:.2f}", *cost(rounds, judge=False), *idles])
-    head = [title, "deliveries/s", "over the first", "worker µs", "postgres µs", "together"]
+        others = f"{median(rounds, 'others'):.1f}"
+        rows.append([name, f"{rate:.0f}", f"{rate / base:.2f}", *cost(rounds, judge=False), others, *idles])
+    head = [title, "deliveries/s", "over the first", "worker µs", "postgres µs", "together", "others' cores"]
     return table([*head, *[f"idle {part} ms/s" for part in idle]], rows)
 
 
