@@ -159,6 +159,7 @@ def test_the_commands_are_those_of_the_manual():
     names = {name: sorted(getattr(part, "commands", {})) for name, part in command.commands.items()}
     assert names == {
         "serve": [],
+        "worker": [],
         "db": ["clean", "migrate", "stop", "url"],
         "api-key": ["create", "list", "revoke"],
         "admin": ["create", "reset-password"],

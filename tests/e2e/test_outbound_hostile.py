@@ -521,7 +521,7 @@ async def test_a_peer_that_ends_before_it_was_asked_is_told_at_once(found, serve
     async with client(resolver=names(hook=found)) as via:
         with threaded(serve) as port:
             for _ in range(20):
-                calls = (post(via, f"http://hook.test:{port}/", timeout_s=2.0) for _ in range(50))
+                calls = (post(via, f"http://hook.test:{port}/", timeout_s=8.0) for _ in range(50))
                 ends = await asyncio.gather(*calls, return_exceptions=True)
                 assert {type(end) for end in ends} <= allowed
 
