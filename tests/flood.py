@@ -3,7 +3,7 @@
 import asyncio
 import itertools
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Self
 
 import httpx
@@ -23,6 +23,7 @@ class Flood:
         clients: How many.
         pause_s: What each waits between two.
         padding: Characters by which each payload is longer.
+        may: Asked before each: whether to ask for one more.
         options: Further fields of each delivery.
     """
 
@@ -35,6 +36,7 @@ class Flood:
         clients: int = 8,
         pause_s: float = 0.0,
         padding: int = 0,
+        may: Callable[[], Awaitable[bool]] | None = None,
         seed: int = 1,
         **options: Any,
     ) -> None:
@@ -43,6 +45,7 @@ class Flood:
         self._paths = paths
         self._clients = clients
         self._pause_s = pause_s
+        self._may = may
         self._more = {"padding": "x" * padding} if padding else {}
         self._random = random.Random(seed)
         self._options = options
@@ -63,6 +66,9 @@ class Flood:
 
     async def _go_on(self) -> None:
         while not self._stopping:
+            if self._may is not None and not await self._may():
+                await asyncio.sleep(0.2)
+                continue
             number = next(_NUMBERS)
             await self._insist(self._random.choice(self._paths), f"k{number}", {"n": number, **self._more})
             await asyncio.sleep(self._pause_s)

@@ -1,10 +1,11 @@
 """Starts `hookvault` commands as processes of their own, without paying for their imports each time.
 
 Start this file as a program: it imports the command once and forks for every job, a line of JSON on stdin; it tells each child's
-pid as it starts, and its exit code as it ends. When stdin ends, so do all children, by SIGKILL. Directory, environment,
-arguments and output are a child's own, as if it had been executed.
+pid as it starts, and its exit code as it ends. When stdin ends it ends, and with it, whatever ends it, all its children, by
+SIGKILL. Directory, environment, arguments and output are a child's own, as if it had been executed.
 """
 
+import ctypes
 import importlib
 import json
 import os
@@ -15,6 +16,9 @@ import sys
 from hookvault import fault
 from hookvault.cli.main import run
 
+PR_SET_PDEATHSIG = 1  # of prctl(2)
+LIBC = ctypes.CDLL(None)
+
 
 def child(job, inherited):
     """The command, from here on as in a fresh process; never returns."""
@@ -23,6 +27,7 @@ def child(job, inherited):
     for descriptor in inherited:
         os.close(descriptor)
     os.setpgid(0, 0)  # a Ctrl-C for the tests is not for what they started
+    LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     os.chdir(job["folder"])
     os.environ.clear()
     os.environ.update(job["environment"])
@@ -77,8 +82,6 @@ def main():
                 child(json.loads(line), (woken, waker))
             living.add(pid)
             tell(started=pid)
-    for pid in living:
-        os.kill(pid, signal.SIGKILL)
 
 
 if __name__ == "__main__":

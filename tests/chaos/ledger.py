@@ -29,7 +29,12 @@ SERVERS = 2  # both deliver too
 WORKERS = 2
 PACE_S = (0.3, 1.5)  # between two kills
 POLICY = {"schedule": [1] * 10, "maxRetries": 10, "timeoutMs": 2000}
-ORDERED = 2  # of the tenants, whose deliveries all go by a few ordering keys
+ORDERED = 2  # of the tenants, whose deliveries all go by one ordering key each
+_WAITING = """
+SELECT tenant_id, ordering_key, count(*) AS jobs, min(seq) AS first, min(seq) FILTER (WHERE head) AS head,
+    count(*) FILTER (WHERE ready) AS ready, min(due_at) AS due_at, now(), count(leased_by) AS leased, max(lost) AS lost
+FROM delivery_queue GROUP BY 1, 2 ORDER BY 1, 2
+"""
 
 
 @dataclass
@@ -83,10 +88,7 @@ class Chaos:
         plain = Flood(
             self.fleet, self._servers, paths[ORDERED:], clients=CLIENTS - 2, pause_s=0.02, seed=self.account.seed
         )
-        lanes = [
-            Flood(self.fleet, self._servers, [path], clients=1, pause_s=0.05, orderingKey="lane")
-            for path in paths[:ORDERED]
-        ]
+        lanes = [self._lane(tenant) for tenant in tenants[:ORDERED]]
         async with contextlib.AsyncExitStack() as stack:
             floods = [await stack.enter_async_context(flood) for flood in (plain, *lanes)]
             for number in range(1, kills + 1):
@@ -102,6 +104,15 @@ class Chaos:
         self.account.seconds = time.monotonic() - began
         await self._settle(floods, tenants[:ORDERED])
         return self.account
+
+    def _lane(self, tenant: str) -> Flood:
+        """One client with one ordering key. It lets few wait, since a killed head holds all up until its lease ends."""
+
+        async def few_wait() -> bool:
+            return await self.fleet.value("SELECT count(*) FROM delivery_queue WHERE tenant_id = $1", tenant) < 20
+
+        path = f"/api/tenants/{tenant}/webhooks/w/deliveries"
+        return Flood(self.fleet, self._servers, [path], clients=1, pause_s=0.1, may=few_wait, orderingKey="lane")
 
     def _servers(self) -> list[str]:
         return [
@@ -165,9 +176,9 @@ class Chaos:
 
     async def _drained(self) -> None:
         """Everything that waits is called; circuits are not waited for, nor leases of the dead."""
-        deadline = time.monotonic() + 90
+        deadline = time.monotonic() + 90  # a lease, and then what waits behind an ordering key's head
         while await self.fleet.value("SELECT count(*) FROM delivery_queue"):
-            assert time.monotonic() < deadline, await self.fleet.sql("SELECT * FROM delivery_queue LIMIT 20")
+            assert time.monotonic() < deadline, await self.fleet.sql(_WAITING)
             await self.fleet.sql("UPDATE delivery_holds SET probe_at = now() WHERE until IS NULL AND probe_at > now()")
             await asyncio.sleep(0.5)
 
