@@ -50,9 +50,28 @@ class Depot:
         wanted = (status,) if isinstance(status, str) else status
         ends = time.monotonic() + seconds
         while (story := await self.story(delivery_id)).delivery.status not in wanted:
-            assert time.monotonic() < ends, f"{story.delivery.status}: {story.trail}"
+            assert time.monotonic() < ends, f"{story.delivery.status}: {story.trail}, {await self.job(delivery_id)}"
             await asyncio.sleep(0.01)
         return story
+
+    async def job(self, delivery_id):
+        """Its row in the queue, and what the database is doing: for whoever waited in vain."""
+        async with self.app.database.system() as tx:
+            row = await tx.fetchrow(
+                "SELECT *, clock_timestamp() AS present FROM delivery_queue WHERE id = $1", delivery_id
+            )
+            busy = await tx.fetch(
+                "SELECT state, wait_event_type, wait_event, clock_timestamp() - query_start AS since, left(query, 80) AS query "
+                "FROM pg_stat_activity WHERE datname = current_database() AND state <> 'idle'"
+            )
+        worker = self.app.worker
+        return (
+            row and dict(row),
+            [dict(one) for one in busy],
+            worker.shares.busy,
+            worker.acks.waiting,
+            len(worker._jobs),
+        )
 
     async def ended(self, *delivery_ids):
         """The stories once all have ended."""
