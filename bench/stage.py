@@ -197,7 +197,7 @@ async def until(ask, wanted, alive=(), *, timeout_s=90):
     while (found := await ask()) < wanted:
         if time.monotonic() > deadline or any(process.poll() is not None for process in alive):
             raise VoidError(f"{found} instead of {wanted} after {timeout_s} s, or a process ended")
-        await asyncio.sleep(0.02)
+        await asyncio.sleep(0.05)
 
 
 async def watch(stage, number, first=0.10, last=0.95, **more):
