@@ -6,6 +6,7 @@ About twelve minutes for all; --only runs parts of it. Variants take turns in ev
 
 import argparse
 import json
+import signal
 import sys
 import time
 from pathlib import Path
@@ -50,6 +51,7 @@ def main():
     parser.add_argument("--only", nargs="+", choices=list(PARTS), metavar="PART", help=", ".join(PARTS))
     parser.add_argument("--json", type=Path, metavar="FILE", help="where the figures go too, for bench/chart.py")
     given = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))  # so that databases and processes end with us
     results = {"machine": tables.machine()}
     print(results["machine"])
     void = []
