@@ -16,11 +16,12 @@ from hookvault.vault.secret import Secret
 from hookvault.vault.service import TenantCipher
 from hookvault.webhooks.seal import place
 from hookvault.webhooks.signing import new_signing_secret
+from processes import VoidError
 
 TENANT_COUNTS = (10, 1_000, 10_000)
 ROW_COUNTS = (10_000, 1_000_000)
 HELD_WEBHOOKS = 100
-_IDLE_S = 3.0
+_IDLE_S = 2.0
 _HOLD = """
 WITH off AS (UPDATE n8n_webhooks SET is_active = false WHERE tenant_id = 'crowd-00000' RETURNING tenant_id, id)
 INSERT INTO delivery_holds (tenant_id, id, webhook_id, reason) SELECT tenant_id, id, id, 'webhook_inactive' FROM off
@@ -66,13 +67,20 @@ def backlog(_rounds, _seconds):
                 asyncio.run(add_rows(stage, have + 1, count, [webhook[1] for webhook in further], ready=ready))
                 have = count
                 name = f"{count:,} rows {kind}" if count else "no further rows"
-                results[name] = [measured(stage, count)]
+                results[name] = [measured(stage, count, name)]
                 print(f"{name}: {results[name][0]['rate']:.0f} deliveries/s", file=sys.stderr)
     return results
 
 
-def measured(stage, waiting):
+def measured(stage, waiting, name):
     """A run beside rows that wait, and what a worker costs that has nothing to do there."""
+    try:
+        return _measured(stage, waiting)
+    except VoidError as error:
+        raise VoidError(f"{name}: {error}") from None
+
+
+def _measured(stage, waiting):
     stages.start_workers(stage, 1)
     stages.resume(stage)
     time.sleep(1.0)

@@ -35,8 +35,8 @@ PARTS = {
     "deliveries": Part(deliveries.one_worker, tables.deliveries, 3),
     "enqueue": Part(enqueue.measure, tables.enqueue, 3),
     "latency": Part(latency.measure, tables.latency, 3),
-    "fairness": Part(latency.fairness, tables.fairness, 4),
-    "tenants": Part(crowd.tenants, tables.tenants, 2),
+    "fairness": Part(latency.fairness, tables.fairness, 3),
+    "tenants": Part(crowd.tenants, tables.tenants, 1),
     "backlog": Part(crowd.backlog, tables.backlog, 1),
     "workers": Part(deliveries.many_workers, tables.workers, 2),
 }
