@@ -60,7 +60,7 @@ async def test_a_payload_that_kills_its_workers_is_given_up_and_stops_nobody_els
         worker = await fleet.start("worker")
         if deaths < 5:
             assert await worker.code(10) == -signal.SIGKILL
-        await fleet.end_leases()
+            await fleet.end_leases()
     await mine.settled(failed=1, delivered=48)
     await other.settled(delivered=48)
     story = (await mine.insist("GET", f"/api/tenants/{mine.tenant}/deliveries/{mine.ids['None-0']}")).json()
@@ -152,7 +152,6 @@ async def test_a_full_disk_loses_nothing_and_all_goes_on_when_there_is_room(zygo
             filler.unlink()
             accepted = len(flood.ids)
             await until(lambda: len(flood.ids) > accepted + 20, 40, "deliveries accepted again")
-        await fleet.end_leases()
         await case.settled(40, delivered=len(flood.ids))
         assert set(flood.ids.values()) <= set(tally.counted())
         await fleet.close()

@@ -258,7 +258,6 @@ async def test_a_database_that_is_restarted_and_cuts_connections_loses_nothing(c
         await crew.fleet.run("db", "url")  # starts it again
         before = len(flood.ids)
         await until(lambda: len(flood.ids) > before + 50, 20, "deliveries after the second restart")
-    await crew.fleet.end_leases()
     await crew.fleet.drained(40)
     statuses = sum([await case.statuses() for case in cases], Counter())
     assert statuses == {"delivered": len(flood.ids)}
