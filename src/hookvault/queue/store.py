@@ -71,7 +71,7 @@ UPDATE delivery_queue q SET ready = false, due_at = now() + make_interval(secs =
     lost = chosen.lost,
     trail = CASE WHEN q.leased_by IS NULL THEN q.trail ELSE q.trail || jsonb_build_object('at', to_char(now() AT TIME ZONE 'UTC',
         'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'), 'event', 'lease_lost', 'worker', q.leased_by) END
-FROM chosen WHERE q.ctid = chosen.place AND q.ready AND (
+FROM chosen WHERE q.ctid = chosen.place AND (
     chosen.lost < {SUSPECT} OR $5 AND chosen.place = (SELECT place FROM chosen WHERE lost >= {SUSPECT} LIMIT 1))
 RETURNING q.tenant_id, q.id, q.accepted_at, q.webhook_id, q.claims, q.attempts, q.lost, q.ordering_key, q.deliver_before
 """  # noqa: S608 - constants only
