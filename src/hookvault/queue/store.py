@@ -105,7 +105,8 @@ _END = """
 )
 """
 
-# Fenced by claims: whoever was thought dead and answers late changes nothing that another worker has by then.
+# Fenced by claims: whoever was thought dead and answers late changes nothing that another worker has by then. A retry for a
+# webhook that was deleted during the call is due at once, so that it ends as what waited did.
 _ACK = f"""
 WITH given AS (
     SELECT * FROM unnest($4::text[], $5::uuid[], $6::timestamptz[], $7::int[], $8::text[], $9::float8[], $10::int[], $11::int[],
@@ -116,7 +117,9 @@ WITH given AS (
     WHERE q.tenant_id = g.tenant_id AND q.id = g.id AND q.claims = g.claims AND g.status <> 'pending'
     RETURNING g.*, q.trail
 ), again AS (
-    UPDATE delivery_queue q SET ready = false, due_at = now() + make_interval(secs => g.pause_s), leased_by = NULL,
+    UPDATE delivery_queue q SET ready = false, leased_by = NULL, due_at = CASE WHEN EXISTS (
+            SELECT FROM n8n_webhooks w WHERE w.tenant_id = q.tenant_id AND w.id = q.webhook_id AND w.deleted_at IS NULL
+        ) THEN now() + make_interval(secs => g.pause_s) ELSE now() END,
         attempts = g.attempts, lost = q.lost + (q.attempts = g.attempts)::int, trail = q.trail || g.events
     FROM given g
     WHERE q.tenant_id = g.tenant_id AND q.id = g.id AND q.claims = g.claims AND g.status = 'pending'
