@@ -5,6 +5,8 @@ import secrets
 import time
 from collections import Counter
 
+import pytest
+
 from hookvault.deliveries.model import ENDED, DeliveryFilter
 from hookvault.ledger.store import read_ledger
 from hookvault.webhooks.model import CallRequest
@@ -50,7 +52,13 @@ class Depot:
         wanted = (status,) if isinstance(status, str) else status
         ends = time.monotonic() + seconds
         while (story := await self.story(delivery_id)).delivery.status not in wanted:
-            assert time.monotonic() < ends, f"{story.delivery.status}: {story.trail}, {await self.job(delivery_id)}"
+            if time.monotonic() > ends:
+                job = await self.job(delivery_id)
+                await asyncio.sleep(1)
+                later = await self.story(delivery_id)
+                pytest.fail(
+                    f"{story.delivery.status}: {story.trail}, {job}; then {later.delivery.status}: {later.trail}"
+                )
             await asyncio.sleep(0.01)
         return story
 

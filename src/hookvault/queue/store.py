@@ -242,15 +242,11 @@ _READ_CLOCK = "SELECT seen_at, clock_timestamp() AS present FROM delivery_clock 
 
 _SET_CLOCK = "UPDATE delivery_clock SET seen_at = clock_timestamp()"
 
-_START_CLOCK = (
-    "INSERT INTO delivery_clock SELECT true, now() WHERE NOT EXISTS (SELECT FROM delivery_clock) ON CONFLICT DO NOTHING"
-)
+_START_CLOCK = "INSERT INTO delivery_clock VALUES (true, now()) ON CONFLICT DO NOTHING"
 
 _SHIFT = "UPDATE delivery_queue SET due_at = due_at - $1::interval WHERE NOT ready AND due_at < 'infinity'"
 
 _OLDEST = "SELECT min(accepted_at) FROM delivery_queue"
-
-_DROP_DAYS = "SELECT hookvault_drop_delivery_days($1)"
 
 
 async def list_candidates(tx: Tx, after: UUID, limit: int) -> Sequence[Candidate]:
@@ -386,7 +382,7 @@ async def oldest(tx: SystemTx) -> datetime | None:
 
 async def drop_days(tx: SystemTx, before: Any) -> int:
     """Drops the deliveries of all days before one; the number of days."""
-    return int(await tx.fetchval(_DROP_DAYS, before))
+    return int(await tx.fetchval("SELECT hookvault_drop_delivery_days($1)", before))
 
 
 def _span(moments: Sequence[datetime]) -> tuple[datetime, datetime]:
