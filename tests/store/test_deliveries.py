@@ -12,13 +12,14 @@ from standardwebhooks import Webhook
 
 from canary import planted
 from hookvault.clock import now
-from hookvault.deliveries.model import DeliveryFilter, NewDelivery
+from hookvault.deliveries.model import ENDED, DeliveryFilter, NewDelivery
 from hookvault.errors import ConflictError, InvalidError, NotFoundError, TooLargeError
 from hookvault.ids import id_time, new_id
 from hookvault.webhooks.model import CallRequest
 from n8n import Answer
 
 WAVES = Answer(503, b"busy")
+NOT_REGISTERED = Answer(404, b'{"code":404,"message":"The requested webhook \\"POST x\\" is not registered."}')
 PAYLOADS = {
     "odd spacing and numbers": b'{"z":1, "a" : [1.0, 1e2, 123456789012345678901234567890],\n"\xc3\xbc":"\\u00fc\\n"}',
     "a NUL": b'{"text":"a\\u0000b"}',
@@ -133,6 +134,17 @@ async def test_a_permanent_answer_is_final(depot, status):
         f"http_{status}",
         1,
     )
+
+
+async def test_a_restart_of_n8n_costs_no_delivery_but_a_wrong_path_does(depot):
+    webhook, wrong = await depot.webhook(policy={"schedule": [1]}), await depot.webhook(policy={"schedule": [1]})
+    depot.answers(webhook, by_turns(Answer(503), NOT_REGISTERED, Answer()))
+    depot.answers(wrong, NOT_REGISTERED)
+    restarted, never = await depot.send(webhook, max_retries=5), await depot.send(wrong, max_retries=5)
+    story = await depot.becomes(restarted, ENDED)
+    assert (story.delivery.status, story.delivery.attempts) == ("delivered", 3)
+    story = await depot.becomes(never, ENDED)
+    assert (story.delivery.status, story.delivery.attempts, story.delivery.error_code) == ("failed", 2, "http_404")
 
 
 async def test_retries_wait_as_long_as_the_receiver_asks(depot):

@@ -61,7 +61,7 @@ def failing(status=503, body=b"", **more):
     return judge_response(status, body, **more)
 
 
-def decided(verdict, *, attempts=1, plan=None, said=None, jitter=0.0, present=NOW, deliver_before=None):
+def decided(verdict, *, attempts=1, plan=None, said=None, jitter=0.0, present=NOW, deliver_before=None, was_once=False):
     return decide(
         plan or plan_of(Policy()),
         verdict,
@@ -70,6 +70,7 @@ def decided(verdict, *, attempts=1, plan=None, said=None, jitter=0.0, present=NO
         jitter=jitter,
         present=present,
         deliver_before=deliver_before,
+        was_once=was_once,
     )
 
 
@@ -269,8 +270,15 @@ def test_a_workflow_that_is_not_registered_is_tried_once_more_after_a_second():
     verdict = failing(404, NOT_REGISTERED)
     first = decided(verdict, jitter=1.0, said={"retry-after": "600"})
     assert (first.status, first.pause_s) == ("pending", 1.0)
-    assert decided(verdict, attempts=2).status == "failed"
+    assert first.once
+    assert decided(verdict, attempts=2, was_once=True).status == "failed"
     assert decided(verdict, plan=plan_of(Policy(), 0)).status == "failed"
+
+
+def test_a_workflow_that_is_not_registered_yet_after_a_restart_has_its_retry_too():
+    after_others = decided(failing(404, NOT_REGISTERED), attempts=4)
+    assert (after_others.status, after_others.pause_s, after_others.once) == ("pending", 1.0, True)
+    assert not decided(failing(503), attempts=5, was_once=True).once
 
 
 def test_a_starting_n8n_is_waited_for_by_the_schedule():

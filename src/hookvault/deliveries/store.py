@@ -151,7 +151,8 @@ WHERE tenant_id = $1 AND id = $2 AND status = 'running'
 
 _FORGET_REPLAYS = "DELETE FROM delivery_replays WHERE tenant_id = $1"
 
-# One process at a time works on a replay. What it may do now is the rate times the time since it was last worked on.
+# One process at a time works on a replay. What it may do now is the rate times the time that it has not used yet, a second at
+# most: what nobody worked on for an hour does not come all at once.
 _NEXT_REPLAY = f"""
 SELECT {_REPLAY_COLUMNS}, after_at, after_id, extract(epoch FROM clock_timestamp() - updated_at)::float8 AS since_s
 FROM delivery_replays WHERE status = 'running' AND tenant_id || id::text <> ALL($1) ORDER BY updated_at LIMIT 1
@@ -163,7 +164,8 @@ UPDATE delivery_replays SET updated_at = clock_timestamp() WHERE status = 'runni
 """
 
 _ADVANCE_REPLAY = """
-UPDATE delivery_replays SET done = done + $3, after_at = $4, after_id = $5, updated_at = clock_timestamp(),
+UPDATE delivery_replays SET done = done + $3, after_at = $4, after_id = $5,
+    updated_at = greatest(updated_at + make_interval(secs => $3 / rate), clock_timestamp() - interval '1 second'),
     status = CASE WHEN $6 THEN 'finished' ELSE status END, finished_at = CASE WHEN $6 THEN clock_timestamp() END
 WHERE tenant_id = $1 AND id = $2
 """
@@ -301,7 +303,7 @@ async def forget_replays(tx: SystemTx, tenant_id: str) -> None:
 
 
 async def next_replay(tx: SystemTx, passed: Sequence[str]) -> Row | None:
-    """A running replay that nobody works on, locked; with its place and the seconds since it was last worked on."""
+    """A running replay that nobody works on, locked; with its place and the seconds that it has not used yet."""
     return await tx.fetchrow(_NEXT_REPLAY, list(passed))
 
 

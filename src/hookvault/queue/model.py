@@ -28,7 +28,10 @@ class Candidate(NamedTuple):
 
 
 class Job(NamedTuple):
-    """A claimed job. `claims` fences its answer; `attempts` were made before; `lost` claims came to none."""
+    """A claimed job. `claims` fences its answer; `attempts` were made before; `lost` claims came to none.
+
+    `was_once`: the latest attempt said that one retry makes sense, which is this one.
+    """
 
     tenant_id: str
     id: UUID
@@ -39,6 +42,7 @@ class Job(NamedTuple):
     lost: int
     ordering_key: str | None
     deliver_before: datetime | None
+    was_once: bool | None = None
 
 
 class Message(NamedTuple):

@@ -73,7 +73,8 @@ UPDATE delivery_queue q SET ready = false, due_at = now() + make_interval(secs =
         'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'), 'event', 'lease_lost', 'worker', q.leased_by) END
 FROM chosen WHERE q.ctid = chosen.place AND (
     chosen.lost < {SUSPECT} OR $5 AND chosen.place = (SELECT place FROM chosen WHERE lost >= {SUSPECT} LIMIT 1))
-RETURNING q.tenant_id, q.id, q.accepted_at, q.webhook_id, q.claims, q.attempts, q.lost, q.ordering_key, q.deliver_before
+RETURNING q.tenant_id, q.id, q.accepted_at, q.webhook_id, q.claims, q.attempts, q.lost, q.ordering_key, q.deliver_before,
+    (q.trail #> '{{-1,once}}')::boolean AS was_once
 """  # noqa: S608 - constants only
 
 # Row by row, which the LIMIT says: joined, it may be planned as all that was accepted between the oldest and the newest of them.
@@ -242,7 +243,8 @@ _READ_CLOCK = "SELECT seen_at, clock_timestamp() AS present FROM delivery_clock 
 
 _SET_CLOCK = "UPDATE delivery_clock SET seen_at = clock_timestamp()"
 
-_START_CLOCK = "INSERT INTO delivery_clock VALUES (true, now()) ON CONFLICT DO NOTHING"
+_NO_CLOCK = "WHERE NOT EXISTS (SELECT FROM delivery_clock)"  # ON CONFLICT alone would wait for whoever has it
+_START_CLOCK = f"INSERT INTO delivery_clock SELECT true, now() {_NO_CLOCK} ON CONFLICT DO NOTHING"
 
 _SHIFT = "UPDATE delivery_queue SET due_at = due_at - $1::interval WHERE NOT ready AND due_at < 'infinity'"
 
@@ -376,8 +378,7 @@ async def keep_time(tx: SystemTx) -> timedelta | None:
 
 async def oldest(tx: SystemTx) -> datetime | None:
     """When the oldest delivery that is not ended was accepted."""
-    found: datetime | None = await tx.fetchval(_OLDEST)
-    return found
+    return await tx.fetchval(_OLDEST)  # type: ignore[no-any-return]
 
 
 async def drop_days(tx: SystemTx, before: Any) -> int:

@@ -56,9 +56,8 @@ class Caller:
         deadline = time.monotonic() + budget_s
         await self._gate.enter(endpoint.tenant_id, budget_s)
         try:
-            if endpoint.circuit_open:
-                await self._circuits.enter(endpoint.tenant_id, endpoint.webhook_id)
             await self._limits.enter(endpoint.bounds)
+            await self._pass_circuit(endpoint)
             try:
                 attempts, commits = await self._attempts(endpoint, request, deadline, call_id or new_id())
             finally:
@@ -74,6 +73,16 @@ class Caller:
         elif any(attempt.verdict.broken for attempt in attempts):
             self._circuits.note(endpoint.tenant_id, endpoint.webhook_id)
         return _result(attempts, time.monotonic() - (deadline - budget_s))
+
+    async def _pass_circuit(self, endpoint: Endpoint) -> None:
+        """After the limits: a probe that they refuse would be spent for nothing, and leave the circuit open for longer."""
+        if not endpoint.circuit_open:
+            return
+        try:
+            await self._circuits.enter(endpoint.tenant_id, endpoint.webhook_id)
+        except BaseException:
+            await self._limits.refund(endpoint.bounds, 1)
+            raise
 
     async def _attempts(
         self, endpoint: Endpoint, request: CallRequest, deadline: float, first: UUID
@@ -100,19 +109,17 @@ class Caller:
                 retry_of=None if number == 1 else first,
             )
             commits.append(self._recorder.put(record))
-            if not (pause := self._pause(attempt, number, retries)) or time.monotonic() + pause >= deadline:
+            if not (pause := self._pause(attempts, retries)) or time.monotonic() + pause >= deadline:
                 return attempts, commits
             await asyncio.sleep(pause)
             if not await self._may_retry(endpoint):
                 return attempts, commits
 
-    def _pause(self, attempt: Attempt, number: int, retries: int) -> float | None:
+    def _pause(self, attempts: list[Attempt], retries: int) -> float | None:
+        attempt, number = attempts[-1], len(attempts)
         verdict = attempt.verdict
-        if (
-            not verdict.retry
-            or number > retries
-            or (verdict.most_retries is not None and number > verdict.most_retries)
-        ):
+        again = verdict.once and number > 1 and attempts[-2].verdict.once
+        if not verdict.retry or number > retries or again:
             return None
         if verdict.pause_s is not None:
             return verdict.pause_s

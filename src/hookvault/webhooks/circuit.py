@@ -85,6 +85,8 @@ class Circuits:
                     await self._look_at(tenant_id, webhook_id)
                 except HookvaultError as error:  # the next broken call is the next chance
                     _log.warning("circuit_unknown", webhook=str(webhook_id), error=error.message)
+                except Exception:  # noqa: BLE001 - those behind it are looked at all the same; the log has it whole
+                    _log.exception("circuit_unknown", webhook=str(webhook_id))
 
     async def _look_at(self, tenant_id: str, webhook_id: UUID) -> None:
         async with self._database.tenant(tenant_id) as tx:

@@ -30,7 +30,7 @@ class Verdict:
         broken: Whether the receiver itself is in trouble: not reached, timed out, or 5xx. Counts for its circuit.
         gone: Whether the receiver wants no more calls (410).
         pause_s: When to try again, where the answer itself tells; else the schedule says.
-        most_retries: How many retries make sense at all.
+        once: Whether one retry makes sense and, should it end so again, no further one.
     """
 
     success: bool
@@ -40,7 +40,7 @@ class Verdict:
     broken: bool = False
     gone: bool = False
     pause_s: float | None = None
-    most_retries: int | None = None
+    once: bool = False
 
 
 _SUCCESS = Verdict(success=True, retry=False)
@@ -119,7 +119,7 @@ def _judge_not_found(body: bytes) -> Verdict:
     if b"is not registered" in text:
         # So n8n answers for some 0.3 s after a workflow was switched on; after that it is a wrong set-up.
         hint = "The workflow is not active in n8n, or the URL's path is wrong (HTTP 404)."
-        return Verdict(success=False, retry=True, code="http_404", message=hint, pause_s=1.0, most_retries=1)
+        return Verdict(success=False, retry=True, code="http_404", message=hint, pause_s=1.0, once=True)
     return _failed(404, _said(404), retry=False)
 
 

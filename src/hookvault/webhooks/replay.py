@@ -15,6 +15,7 @@ from hookvault.deliveries.model import ENDED, DeliveryFilter, Replay
 from hookvault.errors import ConflictError, InvalidError, NotFoundError
 from hookvault.fault import fault_point
 from hookvault.ids import new_id
+from hookvault.log import get_logger
 from hookvault.paging import Page
 from hookvault.tenants import store as tenants
 from hookvault.tenants.history import require_history
@@ -24,6 +25,7 @@ from hookvault.webhooks.delivery import bounded, check_filter, not_ended
 DEFAULT_RATE = 50.0
 MAX_RATE = 10_000.0
 _BATCH = 500
+_log = get_logger()
 
 
 class Preview(NamedTuple):
@@ -138,16 +140,23 @@ class ReplayService:
                 row = await store.next_replay(tx, seen)
                 if row is None:
                     return made
-                seen.append(f"{row['tenant_id']}{row['id']}")
-                most = min(int(row["rate"] * max(row["since_s"], 0.0)), _BATCH)
+                place = f"{row['tenant_id']}{row['id']}"
+                try:
+                    which = _filter(row["filter"])
+                except (KeyError, TypeError, ValueError):  # written by another version; the others go on
+                    _log.error("replay_unreadable", tenant=row["tenant_id"], replay=str(row["id"]))
+                    seen.append(place)
+                    continue
+                most = int(row["rate"] * max(row["since_s"], 0.0))
+                if most <= _BATCH:
+                    seen.append(place)
                 if most < 1:
                     continue
-                made += await self._advance_one(tx, row, most)
+                made += await self._advance_one(tx, row, which, min(most, _BATCH))
                 fault_point("replay.before_commit")
             fault_point("replay.after_commit")
 
-    async def _advance_one(self, tx: Any, row: Any, most: int) -> int:
-        which = _filter(row["filter"])
+    async def _advance_one(self, tx: Any, row: Any, which: DeliveryFilter, most: int) -> int:
         old = await store.list_from(tx, row["tenant_id"], which, (row["after_at"], row["after_id"]), most)
         if old:
             await store.replay(tx, row["tenant_id"], [(pair, new_id()) for pair in old], self._ledger_id)

@@ -27,12 +27,13 @@ class Plan(NamedTuple):
 
 
 class Decision(NamedTuple):
-    """How a delivery goes on: an end, or `pending` with the seconds until its next attempt."""
+    """How a delivery goes on: an end, or `pending` with the seconds until its next attempt. `once`: see `Verdict`."""
 
     status: Literal["pending", "delivered", "failed", "expired"]
     pause_s: float = 0.0
     code: str | None = None
     message: str | None = None
+    once: bool = False
 
 
 def plan_of(policy: Policy, asked: int | None = None) -> Plan:
@@ -51,6 +52,7 @@ def decide(
     jitter: float,
     present: datetime,
     deliver_before: datetime | None = None,
+    was_once: bool = False,
 ) -> Decision:
     """How a delivery goes on after its latest attempt.
 
@@ -62,20 +64,20 @@ def decide(
         jitter: From -1 to 1, how far the pause strays.
         present: Now.
         deliver_before: After which the delivery is worth nothing.
+        was_once: Whether the attempt before was answered with a retry that makes sense once.
     """
     if verdict.success:
         return Decision("delivered")
     if not verdict.retry:
         return Decision("failed", code=verdict.code, message=verdict.message)
-    most = min(plan.max_retries, MAX_RETRIES if verdict.most_retries is None else verdict.most_retries)
-    if attempts > most:
+    if attempts > plan.max_retries or (verdict.once and was_once):
         after = "" if attempts == 1 else f" Given up after {attempts} attempts."
         return Decision("failed", code=verdict.code, message=f"{verdict.message}{after}")
     pause = _pause(plan, verdict, attempts, headers, jitter)
     if deliver_before is not None and present + timedelta(seconds=pause) >= deliver_before:
         message = f"Not delivered before its deliverBefore; the last attempt: {verdict.message}"
         return Decision("expired", code=verdict.code, message=message)
-    return Decision("pending", pause, verdict.code, verdict.message)
+    return Decision("pending", pause, verdict.code, verdict.message, verdict.once)
 
 
 def timeline(plan: Plan, start: datetime) -> list[datetime]:

@@ -40,6 +40,7 @@ class TrailEvent(msgspec.Struct, rename="camel", omit_defaults=True):
     status_code: int | None = None
     code: str | None = None
     retry_at: str | None = None
+    once: bool | None = None
 
 
 class Claimed(NamedTuple):
@@ -119,6 +120,7 @@ def _decided(claimed: Claimed, attempt: Attempt, number: int) -> Decision:
         jitter=_random.uniform(-1.0, 1.0),
         present=now(),
         deliver_before=claimed.job.deliver_before,
+        was_once=bool(claimed.job.was_once),
     )
 
 
@@ -176,5 +178,5 @@ def _call_event(attempt: Attempt) -> TrailEvent:
 def _end_event(decision: Decision) -> TrailEvent:
     if decision.status == "pending":
         again = iso(now() + timedelta(seconds=decision.pause_s))
-        return TrailEvent(stamp(), "retry", retry_at=again, code=decision.code)
+        return TrailEvent(stamp(), "retry", retry_at=again, code=decision.code, once=decision.once or None)
     return TrailEvent(stamp(), decision.status, code=decision.code)
