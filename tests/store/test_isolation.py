@@ -222,9 +222,22 @@ INSERTS = {
     "delivery_replays": "INSERT INTO delivery_replays (tenant_id, id, filter, rate, total, after_at, after_id, created_at, "
     "created_by, updated_at, status) VALUES ($1, gen_random_uuid(), '{}', 1, 1, now(), gen_random_uuid(), now(), '', now(), "
     "'finished')",
+    "key_jobs": "INSERT INTO key_jobs (id, tenant_id, state, started_at, started_by) "
+    "VALUES (gen_random_uuid(), $1, 'finished', now(), '')",
+    "shredded_tenants": "INSERT INTO shredded_tenants VALUES ($1, now(), '')",
+    "secret_faults": "INSERT INTO secret_faults VALUES ($1, 'x', gen_random_uuid()::text, 'x', 'malformed', NULL, now())",
+    "credential_versions": "INSERT INTO credential_versions (tenant_id, id, kind, provider, number, state, key_version, "
+    "created_at, created_by) VALUES ($1, gen_random_uuid(), 'sms', 'twilio', 9, 'revoked', 1, now(), '')",
 }
-DELIVERING = sorted(name for name in INSERTS if name.startswith(("webhook_del", "delivery_", "idempotency", "call_")))
-SYSTEM_ONLY = {"delivery_ledger", "call_tokens", "call_slots"}  # a tenant's transaction has no rights on them at all
+_MADE_ASIDE = ("webhook_del", "delivery_", "idempotency", "call_", "key_jobs", "shredded", "secret_", "credential_")
+DELIVERING = sorted(name for name in INSERTS if name.startswith(_MADE_ASIDE))
+SYSTEM_ONLY = {
+    "delivery_ledger",
+    "call_tokens",
+    "call_slots",
+    "key_jobs",
+    "shredded_tenants",
+}  # a tenant's transaction has no rights on them at all
 PARTITIONS = ("webhook_analytics_p", "webhook_deliveries_p")
 
 
@@ -272,6 +285,9 @@ async def test_updates_and_deletes_without_a_filter_reach_no_other_tenant(place)
         "delivery_holds": "UPDATE delivery_holds SET until = now()",
         "idempotency_keys": "DELETE FROM idempotency_keys",
         "delivery_replays": "UPDATE delivery_replays SET status = 'cancelled'",
+        "secret_faults": "DELETE FROM secret_faults",
+        "credential_versions": "UPDATE credential_versions SET state = 'revoked'",
+        "shredded_tenants": "DELETE FROM shredded_tenants",
     }
     for name, statement in touching.items():
         column = "id" if name == "tenants" else "tenant_id"

@@ -12,7 +12,7 @@ from hookvault.ids import is_name
 from hookvault.paging import encode_cursor
 from hookvault.settings import Settings
 from hookvault.vault import Secret
-from hookvault.vault.service import Place
+from hookvault.vault.registry import Place
 from hookvault.wiring import build
 
 URL = "https://n8n.example.com/webhook/order"

@@ -20,8 +20,9 @@ from hookvault.providers.registry import N8N, WHATSAPP, sms_provider
 from hookvault.tenants import store as tenants
 from hookvault.vault.cipher import decrypt, is_ciphertext
 from hookvault.vault.mask import hint_of
+from hookvault.vault.registry import TENANT_INTEGRATIONS, Place
 from hookvault.vault.secret import Secret
-from hookvault.vault.service import Place, TenantCipher, Vault
+from hookvault.vault.service import TenantCipher, Vault
 
 _COLUMNS: Mapping[Kind, str] = {"whatsapp": "whatsapp_config", "sms": "sms_config"}
 
@@ -321,4 +322,4 @@ def _secret_names(provider: Provider) -> set[str]:
 
 def _place(tenant_id: str, kind: Kind, name: str) -> Place:
     field = "n8n_api_key" if kind == "n8n" else f"{_COLUMNS[kind]}.{name}"
-    return Place("tenant_integrations", tenant_id, field)
+    return TENANT_INTEGRATIONS.place(tenant_id, field)

@@ -9,18 +9,10 @@ from hookvault.errors import CipherError, VaultError, WrongKeyError
 from hookvault.vault import store
 from hookvault.vault.cipher import FieldCipher, associated_data
 from hookvault.vault.keys import KeyRing, new_data_key
+from hookvault.vault.registry import Place
 from hookvault.vault.secret import Secret
 
 _CACHED_KEYS = 10_000
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where a secret is stored. A ciphertext opens in its own place only."""
-
-    table: str
-    row_id: str
-    field: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +88,7 @@ class Vault:
 
     async def add_key(self, tx: SystemTx, tenant_id: str) -> None:
         """Makes a new tenant's data key, in the transaction that makes the tenant."""
+        await store.lock_wrapping(tx)
         await store.claim_fingerprint(tx, self._ring.current.fingerprint)  # nothing, unless the database was emptied
         master = self._ring.by_fingerprint(await store.active_fingerprint(tx) or self._ring.current.fingerprint)
         version = await store.last_version(tx, tenant_id) + 1
@@ -109,12 +102,13 @@ class Vault:
             del self._ciphers[known]
 
     async def active(self, tx: Tx, tenant_id: str) -> TenantCipher:
-        """The cipher that new secrets of a tenant are sealed with.
+        """The cipher that new secrets of a tenant are sealed with, in this transaction: until it ends the key is not destroyed.
 
         Raises:
             CipherError: the tenant has no data key (it was deleted or shredded).
             WrongKeyError: the key that wraps it is not in this process's ring.
         """
+        await store.lock_sealing(tx, tenant_id)
         return self._unwrapped(tenant_id, await store.find_active_key(tx, tenant_id))
 
     async def at(self, tx: Tx, tenant_id: str, version: int) -> TenantCipher:

@@ -11,6 +11,17 @@ _INSERT_KEY = """
 INSERT INTO data_keys (tenant_id, version, wrapped, key_fingerprint, created_at) VALUES ($1, $2, $3, $4, $5)
 """
 
+# Held to the end of a transaction that seals: a data key is destroyed only when nobody may still be writing with it. A statement
+# of its own, since one that waits for a lock goes on with what it saw before it waited.
+_LOCK_SEALING = "SELECT pg_advisory_xact_lock_shared(hashtextextended('hookvault data keys ' || $1, 0))"
+
+_LOCK_KEYS = "SELECT pg_advisory_xact_lock(hashtextextended('hookvault data keys ' || $1, 0))"
+
+# Whoever wraps a data key shares this one, whoever makes another master key the active one has it alone.
+_LOCK_WRAPPING = "SELECT pg_advisory_xact_lock_shared(hashtextextended('hookvault master key', 0))"
+
+_LOCK_MASTER = "SELECT pg_advisory_xact_lock(hashtextextended('hookvault master key', 0))"
+
 _ACTIVE_KEY = "SELECT version, wrapped, key_fingerprint FROM data_keys WHERE tenant_id = $1 AND state = 'active'"
 
 _KEY_AT = """
@@ -57,6 +68,26 @@ class MasterKeyRecord:
     state: str
     first_seen_at: datetime
     activated_at: datetime | None
+
+
+async def lock_sealing(tx: Tx, tenant_id: str) -> None:
+    """Keeps a tenant's data keys as they are until the transaction ends; many may do so at once."""
+    await tx.fetchval(_LOCK_SEALING, tenant_id)
+
+
+async def lock_keys(tx: SystemTx, tenant_id: str) -> None:
+    """Waits until nobody seals anything of a tenant, and lets nobody begin before the transaction ends."""
+    await tx.fetchval(_LOCK_KEYS, tenant_id)
+
+
+async def lock_wrapping(tx: SystemTx) -> None:
+    """Keeps the active master key active until the transaction ends."""
+    await tx.fetchval(_LOCK_WRAPPING)
+
+
+async def lock_master(tx: SystemTx) -> None:
+    """Waits until nobody wraps a data key, and lets nobody begin before the transaction ends."""
+    await tx.fetchval(_LOCK_MASTER)
 
 
 async def insert_key(tx: SystemTx, tenant_id: str, key: WrappedKey) -> None:

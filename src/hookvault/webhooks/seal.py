@@ -5,7 +5,8 @@ from typing import Any
 from uuid import UUID
 
 from hookvault.admission.model import RateLimit
-from hookvault.vault.service import Place, TenantCipher
+from hookvault.vault.registry import N8N_WEBHOOKS, Place
+from hookvault.vault.service import TenantCipher
 from hookvault.webhooks.model import Policy, StoredWebhook
 
 POLICY_FIELDS: Mapping[str, str] = {
@@ -21,7 +22,7 @@ POLICY_FIELDS: Mapping[str, str] = {
 
 def place(webhook_id: UUID, field: str) -> Place:
     """Where a webhook's secret is stored: `auth_token`, `signing_secret` or `static_headers.<name>`."""
-    return Place("n8n_webhooks", str(webhook_id), field)
+    return N8N_WEBHOOKS.place(str(webhook_id), field)
 
 
 def policy_of(stored: Mapping[str, Any]) -> Policy:
