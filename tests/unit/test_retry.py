@@ -10,7 +10,16 @@ from hypothesis import strategies as st
 
 from hookvault.webhooks.model import MAX_RETRIES, Policy
 from hookvault.webhooks.outcome import BROKEN_SHARE, LEAST_CALLS, judge_error, judge_response, retry_after_s, trips
-from hookvault.webhooks.retry import JITTER, LEAST_PAUSE_S, LONGEST_PAUSE_S, SCHEDULE, decide, plan_of, timeline
+from hookvault.webhooks.retry import (
+    JITTER,
+    LEAST_PAUSE_S,
+    LONGEST_PAUSE_S,
+    SCHEDULE,
+    Decision,
+    decide,
+    plan_of,
+    timeline,
+)
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 DAY_S = 86_400
@@ -124,7 +133,7 @@ def test_nothing_is_planned_for_after_deliver_before(policy, verdict, attempts, 
 def test_what_is_permanent_is_not_tried_again(verdict, attempts, policy, said, jitter):
     decision = decided(verdict, attempts=attempts, plan=plan_of(policy), said=said, jitter=jitter)
     if verdict.success:
-        assert decision == ("delivered", 0.0, None, None)
+        assert decision == Decision("delivered")
     elif not verdict.retry:
         assert (decision.status, decision.code, decision.message) == ("failed", verdict.code, verdict.message)
 
