@@ -12,7 +12,7 @@
     ├── TooManyRequestsError       429  over a rate or concurrency limit; says when to try again
     ├── UnavailableError           503  try again later; nothing was changed
     │   └── LockedError                 a row is locked by another session
-    ├── VaultError                 500  a secret could not be sealed or opened
+    ├── VaultError                 409  a stored secret could not be sealed or opened, and must be entered again
     │   ├── CipherError                 not a ciphertext, or not under this key
     │   └── WrongKeyError               the database needs another ENCRYPTION_KEY
     └── SetupError                  -   the service can't start: settings, database, binaries
@@ -131,6 +131,7 @@ class VaultError(HookvaultError):
     """A secret could not be sealed or opened."""
 
     default_code = "vault_error"
+    status = 409
 
 
 class CipherError(VaultError):

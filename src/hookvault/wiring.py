@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 from uuid import UUID
 
 from hookvault.accounts.admins import AdminService
@@ -13,6 +14,10 @@ from hookvault.accounts.keys import APIKeyService
 from hookvault.admission.limits import Limits
 from hookvault.analytics.service import AnalyticsService
 from hookvault.audit.service import AuditService
+from hookvault.custody.keys import KeyService
+from hookvault.custody.presence import BEAT_S, Presence
+from hookvault.custody.rekey import RekeyService
+from hookvault.custody.scan import ScanService
 from hookvault.db import embedded
 from hookvault.db.listen import Listener
 from hookvault.db.migrate import migrate as migrate_database
@@ -63,6 +68,10 @@ class App:
     api_keys: APIKeyService
     admins: AdminService
     audit: AuditService
+    keys: KeyService
+    rekeys: RekeyService
+    scans: ScanService
+    presence: Presence
     deliveries: DeliveryService
     replays: ReplayService
     trials: TrialService
@@ -94,10 +103,19 @@ class App:
         """The account of all deliveries, a few seconds old at most."""
         return await self.upkeep.ledger()
 
-    async def start(self, *, deliver: bool = True) -> None:
-        """Starts the writers and the background loops, and unless told not to the delivering ones. Idempotent."""
+    async def start(self, *, kind: Literal["serve", "worker"] = "serve", deliver: bool = True) -> None:
+        """Starts the writers and the background loops, and unless told not to the delivering ones. Idempotent.
+
+        Args:
+            kind: What the process is, for `keys status`.
+            deliver: Whether it delivers too.
+
+        Raises:
+            WrongKeyError: the active master key became one that is not held here.
+        """
         if self._started:
             return
+        await self.presence.enter(kind)
         self.recorder.start()
         self.enqueuer.start()
         self.listener.start()
@@ -118,6 +136,7 @@ class App:
             await loop.close()
         await self.recorder.close()
         await self.circuits.settle()
+        await self.presence.leave()
         await self.listener.close()
         await self.outbound.close()
         await self.database.close()
@@ -211,6 +230,10 @@ def _put_together(settings: Settings, dsn: str, database: Database, vault: Vault
         api_keys=api_keys,
         admins=AdminService(database),
         audit=AuditService(database),
+        keys=KeyService(database, vault, days=settings.analytics_retention_days),
+        rekeys=RekeyService(database, vault),
+        scans=ScanService(database, vault),
+        presence=Presence(database, vault, process),
         deliveries=deliveries,
         replays=ReplayService(database),
         trials=TrialService(database, vault, endpoints, caller, outbound, policy=policy, settings=settings),
@@ -233,7 +256,11 @@ def _put_together(settings: Settings, dsn: str, database: Database, vault: Vault
 def _loops(app: App) -> tuple[Loop, ...]:
     """What every process that serves does in the background."""
     settings = app.settings
-    loops = [Loop("key uses", 30.0, app.api_keys.save_uses), Loop("limits", 2.0, app.limits.renew)]
+    loops = [
+        Loop("key uses", 30.0, app.api_keys.save_uses),
+        Loop("limits", 2.0, app.limits.renew),
+        Loop("presence", BEAT_S, app.presence.beat),
+    ]
     if settings.database_url is None:
         loops.append(Loop("embedded Postgres", 1.0, lambda: _revive(settings.hookvault_data_dir)))
     return tuple(loops)
@@ -250,6 +277,8 @@ def _worker_loops(app: App) -> tuple[Loop, ...]:
         Loop("tidying", 60.0, lambda: app.upkeep.tidy(days)),
         Loop("sweeping", 600.0, app.upkeep.sweep),
         Loop("replays", 0.5, lambda: _replayed(app)),
+        Loop("rekeying", 1.0, lambda: app.rekeys.work(0.5)),
+        Loop("health scan", 900.0, app.scans.nightly),
     )
 
 
@@ -267,6 +296,7 @@ def _on_heard(app: App, channel: str, payload: str) -> None:
             app.worker.wake(stage=payload == "ordered", scan=not payload)
     elif kind == "tenant":
         app.webhooks.forget(tenant_id)
+        app.vault.forget(tenant_id)
         app.worker.wake()
     elif kind == "keys":
         app.api_keys.forget()

@@ -9,7 +9,7 @@ from fastapi.responses import RedirectResponse
 from starlette.exceptions import HTTPException
 
 from hookvault import __version__
-from hookvault.api import analytics, deliveries, docs, health, integrations, keys, tenants, trial, webhooks
+from hookvault.api import analytics, custody, deliveries, docs, health, integrations, keys, tenants, trial, webhooks
 from hookvault.api.guard import Guard
 from hookvault.api.problem import Headers, plain_problem, problem
 from hookvault.api.schemas import ProblemOut
@@ -30,6 +30,7 @@ _ROUTERS = (
     deliveries.accepting,
     deliveries.router,
     keys.router,
+    custody.router,
     health.router,
     docs.router,
 )

@@ -17,6 +17,7 @@ from prometheus_client.registry import Collector
 from hookvault.api.access import authenticate, authorize, is_direct_loopback
 from hookvault.api.context import Services, problems
 from hookvault.api.services import App
+from hookvault.custody.model import Scan
 from hookvault.errors import HookvaultError
 from hookvault.ledger.model import Ledger
 
@@ -29,6 +30,7 @@ class AppCollector(Collector):
     def __init__(self, app: App) -> None:
         self._app = app
         self.ledger: Ledger | None = None
+        self.scan: Scan | None = None
 
     def collect(self) -> Iterable[Metric]:
         """Yields every metric of ours."""
@@ -46,6 +48,8 @@ class AppCollector(Collector):
         yield from _worker_metrics(self._app.metrics)
         if self.ledger is not None:
             yield from _ledger_metrics(self.ledger)
+        if self.scan is not None:
+            yield from _scan_metrics(self.scan)
 
 
 def _worker_metrics(found: Mapping[str, float]) -> Iterable[Metric]:
@@ -74,6 +78,19 @@ def _ledger_metrics(ledger: Ledger) -> Iterable[Metric]:
     yield GaugeMetricFamily("hookvault_ledger_balance", "0 unless a delivery was lost or made up.", ledger.balance)
 
 
+def _scan_metrics(scan: Scan) -> Iterable[Metric]:
+    """What the last health scan found: an unreadable secret fails the next call that needs it."""
+    yield GaugeMetricFamily("hookvault_secrets", "Stored secrets that the last health scan tried.", scan.secrets)
+    yield GaugeMetricFamily(
+        "hookvault_secrets_unreadable", "Stored secrets that did not open in the last health scan.", scan.unreadable
+    )
+    if scan.finished_at is not None:
+        ended = scan.finished_at.timestamp()
+        yield GaugeMetricFamily(
+            "hookvault_secrets_scanned_timestamp_seconds", "When the last health scan ended.", ended
+        )
+
+
 class Metrics:
     """One process's metrics."""
 
@@ -89,8 +106,9 @@ class Metrics:
         """All metrics as text. Without a database those of the account are missing, and the others are there."""
         try:
             self._collector.ledger = await self._app.ledger()
+            self._collector.scan = await self._app.scans.last()
         except HookvaultError:
-            self._collector.ledger = None
+            self._collector.ledger = self._collector.scan = None
         return generate_latest(self._registry)
 
 
@@ -102,8 +120,9 @@ async def healthz() -> dict[str, str]:
 
 @router.get("/readyz", responses={503: problems()[503]})
 async def readyz(app: Services) -> dict[str, str]:
-    """The process can serve: its database answers, and its key was checked at the start."""
+    """The process can serve: its database answers, and it holds the active master key."""
     await app.database.ping()
+    app.presence.check()
     return {"status": "ok"}
 
 

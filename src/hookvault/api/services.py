@@ -6,6 +6,10 @@ from typing import Protocol
 from hookvault.accounts.keys import APIKeyService
 from hookvault.analytics.service import AnalyticsService
 from hookvault.audit.service import AuditService
+from hookvault.custody.keys import KeyService
+from hookvault.custody.presence import Presence
+from hookvault.custody.rekey import RekeyService
+from hookvault.custody.scan import ScanService
 from hookvault.db.pool import Database
 from hookvault.integrations.service import IntegrationService
 from hookvault.ledger.model import Ledger
@@ -34,6 +38,10 @@ class App(Protocol):
     analytics: AnalyticsService
     api_keys: APIKeyService
     audit: AuditService
+    keys: KeyService
+    rekeys: RekeyService
+    scans: ScanService
+    presence: Presence
     gate: Gate
     recorder: Recorder
     enqueuer: Enqueuer

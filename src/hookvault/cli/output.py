@@ -3,13 +3,15 @@
 import dataclasses
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import typer
 from rich import box
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from hookvault.clock import iso
@@ -39,7 +41,7 @@ def secret(text: str) -> None:
 def show_list(items: Sequence["DataclassInstance"], columns: Mapping[str, str], *, as_json: bool) -> None:
     """Prints items as a table of the named fields (field -> heading), or whole as a JSON array."""
     if as_json:
-        typer.echo(json.dumps([_wire(item) for item in items], indent=2, ensure_ascii=False))
+        typer.echo(json.dumps([wire(item) for item in items], indent=2, ensure_ascii=False))
         return
     table = Table(*columns.values(), box=box.SIMPLE_HEAD, pad_edge=False)
     for item in items:
@@ -50,12 +52,22 @@ def show_list(items: Sequence["DataclassInstance"], columns: Mapping[str, str], 
 def show_one(item: "DataclassInstance", *, as_json: bool) -> None:
     """Prints every field of one thing, one a line, or as a JSON object."""
     if as_json:
-        typer.echo(json.dumps(_wire(item), indent=2, ensure_ascii=False))
+        typer.echo(json.dumps(wire(item), indent=2, ensure_ascii=False))
         return
     fields = {field.name: getattr(item, field.name) for field in dataclasses.fields(item)}
     width = max(map(len, fields))
     for name, value in fields.items():
         typer.echo(f"{name.replace('_', ' '):<{width}}  {_cell(value)}")
+
+
+@contextmanager
+def progress(what: str, total: int | None) -> Iterator[Callable[[int], None]]:
+    """A bar on stderr, where that is a terminal; gives the function that says how far it is."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task(what, total=total)
+        yield lambda done: bar.update(task, completed=done)
 
 
 def _print(table: Table) -> None:
@@ -77,12 +89,14 @@ def _cell(value: object) -> str:
     return str(value)
 
 
-def _wire(item: "DataclassInstance") -> dict[str, Any]:
+def wire(item: "DataclassInstance") -> dict[str, Any]:
     """The fields under their names on the wire, which are camelCase."""
     return {_camel(name): _plain(value) for name, value in dataclasses.asdict(item).items()}
 
 
 def _plain(value: object) -> Any:
+    if isinstance(value, dict):
+        return {_camel(name): _plain(part) for name, part in value.items()}
     if isinstance(value, datetime):
         return iso(value)
     if isinstance(value, list | tuple):

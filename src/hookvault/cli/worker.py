@@ -26,7 +26,7 @@ async def _work(settings: Settings) -> None:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
-        await app.start()
+        await app.start(kind="worker")
         settle_in()
         _announce(settings)
         await stop.wait()

@@ -39,7 +39,7 @@ class SealedTable:
 
     Attributes:
         name: The table.
-        row_id: The column that names the row within its tenant.
+        row_id: The column, a uuid, that names the row within its tenant; tenant_id where there is one row for each.
         columns: Those that hold secrets.
     """
 

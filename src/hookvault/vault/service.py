@@ -8,11 +8,12 @@ from hookvault.db.pool import Database, SystemTx, Tx
 from hookvault.errors import CipherError, VaultError, WrongKeyError
 from hookvault.vault import store
 from hookvault.vault.cipher import FieldCipher, associated_data
-from hookvault.vault.keys import KeyRing, new_data_key
+from hookvault.vault.keys import KeyRing, MasterKey, new_data_key
 from hookvault.vault.registry import Place
 from hookvault.vault.secret import Secret
 
 _CACHED_KEYS = 10_000
+_REWRAPPED_AT_ONCE = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +47,11 @@ class TenantCipher:
 
 
 @dataclass(frozen=True, slots=True)
-class KeyStatus:
-    """What `keys status` shows of one master key; `held` is whether this process has it."""
+class KeyFault:
+    """Why nothing that a data key sealed opens here: `key_missing` (with the master key needed) or `key_destroyed`."""
 
-    fingerprint: str
-    state: str
-    data_keys: int
-    held: bool
+    reason: str
+    key_needed: str | None = None
 
 
 class Vault:
@@ -98,8 +97,7 @@ class Vault:
     async def delete_keys(self, tx: SystemTx, tenant_id: str) -> None:
         """Deletes a tenant's data keys with the tenant; what they sealed never opens again from this database."""
         await store.delete_keys(tx, tenant_id)
-        for known in [known for known in self._ciphers if known[0] == tenant_id]:
-            del self._ciphers[known]
+        self.forget(tenant_id)
 
     async def active(self, tx: Tx, tenant_id: str) -> TenantCipher:
         """The cipher that new secrets of a tenant are sealed with, in this transaction: until it ends the key is not destroyed.
@@ -128,15 +126,62 @@ class Vault:
                 found[place] = error
         return found
 
-    async def status(self) -> list[KeyStatus]:
-        """Every master key known, with its uses."""
-        async with self._database.system() as tx:
-            history, uses = await store.list_master_keys(tx), await store.count_data_keys(tx)
-        held = self._ring.fingerprints
-        return [
-            KeyStatus(key.fingerprint, key.state, uses.get(key.fingerprint, 0), key.fingerprint in held)
-            for key in history
-        ]
+    async def faults(self, tx: Tx, tenant_id: str, versions: Sequence[int]) -> dict[int, KeyFault]:
+        """Which of a tenant's data keys open nothing here, and why. Unwraps none."""
+        states = await store.key_states(tx, tenant_id, versions)
+        found: dict[int, KeyFault] = {}
+        for version in versions:
+            state, fingerprint = states.get(version, ("destroyed", ""))
+            if state == "destroyed":
+                found[version] = KeyFault("key_destroyed")
+            elif fingerprint not in self._ring.fingerprints:
+                found[version] = KeyFault("key_missing", fingerprint)
+        return found
+
+    async def rewrap(self, tx: SystemTx, master: MasterKey) -> int:
+        """Wraps every data key under another master key, which `tx` makes the active one; how many.
+
+        Raises:
+            WrongKeyError: a data key is wrapped under a master key that this process does not hold.
+        """
+        after, done = ("", 0), 0
+        while keys := await store.list_to_rewrap(tx, master.fingerprint, after, _REWRAPPED_AT_ONCE):
+            rewrapped = []
+            for tenant_id, key in keys:
+                old = self._ring.by_fingerprint(key.key_fingerprint)
+                data_key = old.unwrap(key.wrapped, tenant_id=tenant_id, version=key.version)
+                wrapped = master.wrap(data_key, tenant_id=tenant_id, version=key.version)
+                rewrapped.append((tenant_id, key.version, wrapped))
+            await store.store_rewrapped(tx, rewrapped, master.fingerprint)
+            after, done = (keys[-1][0], keys[-1][1].version), done + len(keys)
+        return done
+
+    async def renew(self, tx: SystemTx, tenant_ids: Sequence[str]) -> None:
+        """Gives tenants new data keys, with which everything is sealed from now on; the former ones still open."""
+        await store.lock_wrapping(tx)
+        master = self._ring.by_fingerprint(await store.active_fingerprint(tx) or self._ring.current.fingerprint)
+        last = await store.last_versions(tx, tenant_ids)
+        made = []
+        for tenant_id in tenant_ids:
+            version = last.get(tenant_id, 0) + 1
+            wrapped = master.wrap(new_data_key(), tenant_id=tenant_id, version=version)
+            made.append((tenant_id, version, wrapped))
+        await store.supersede_keys(tx, made, master.fingerprint)
+
+    async def destroy(self, tx: SystemTx, tenant_id: str, *, below: int) -> int:
+        """Destroys a tenant's data keys of all versions below one: what they sealed never opens again; how many.
+
+        Waits for transactions that may still be sealing with them.
+        """
+        await store.lock_keys(tx, tenant_id)
+        destroyed = await store.destroy_keys(tx, tenant_id, below=below)
+        self.forget(tenant_id)
+        return destroyed
+
+    def forget(self, tenant_id: str) -> None:
+        """Drops a tenant's data keys from memory."""
+        for known in [known for known in self._ciphers if known[0] == tenant_id]:
+            del self._ciphers[known]
 
     def _unwrapped(self, tenant_id: str, key: store.WrappedKey | None) -> TenantCipher:
         if key is None:

@@ -17,6 +17,8 @@ _LOCK_SEALING = "SELECT pg_advisory_xact_lock_shared(hashtextextended('hookvault
 
 _LOCK_KEYS = "SELECT pg_advisory_xact_lock(hashtextextended('hookvault data keys ' || $1, 0))"
 
+_TRY_LOCK_KEYS = "SELECT pg_try_advisory_xact_lock(hashtextextended('hookvault data keys ' || $1, 0))"
+
 # Whoever wraps a data key shares this one, whoever makes another master key the active one has it alone.
 _LOCK_WRAPPING = "SELECT pg_advisory_xact_lock_shared(hashtextextended('hookvault master key', 0))"
 
@@ -46,7 +48,51 @@ _FIRST_FINGERPRINT = """
 INSERT INTO key_history (fingerprint, state, first_seen_at, activated_at) VALUES ($1, 'active', $2, $2) ON CONFLICT DO NOTHING
 """
 
-_HISTORY = "SELECT fingerprint, state, first_seen_at, activated_at FROM key_history ORDER BY first_seen_at"
+_HISTORY = """
+SELECT fingerprint, state, first_seen_at, activated_at, superseded_at, retired_at, retired_by, retired_why FROM key_history
+ORDER BY first_seen_at
+"""
+
+# By pages, so that the keys of many tenants never stand in memory at once. The transaction is one all the same.
+_TO_REWRAP = """
+SELECT tenant_id, version, wrapped, key_fingerprint FROM data_keys
+WHERE state <> 'destroyed' AND key_fingerprint <> $1 AND (tenant_id, version) > ($2, $3)
+ORDER BY tenant_id, version LIMIT $4
+"""
+
+_REWRAPPED = """
+UPDATE data_keys k SET wrapped = g.wrapped, key_fingerprint = $4
+FROM unnest($1::text[], $2::int[], $3::text[]) AS g (tenant_id, version, wrapped)
+WHERE k.tenant_id = g.tenant_id AND k.version = g.version
+"""
+
+_SUPERSEDE_MASTER = "UPDATE key_history SET state = 'previous', superseded_at = $1 WHERE state = 'active'"
+
+_ACTIVATE_MASTER = """
+INSERT INTO key_history (fingerprint, state, first_seen_at, activated_at) VALUES ($1, 'active', $2, $2)
+ON CONFLICT (fingerprint) DO UPDATE SET state = 'active', activated_at = excluded.activated_at, superseded_at = NULL
+"""
+
+_RETIRE_MASTER = """
+UPDATE key_history SET state = 'retired', retired_at = $2, retired_by = $3, retired_why = $4
+WHERE fingerprint = $1 AND state = 'previous'
+"""
+
+_SUPERSEDE_KEYS = """
+UPDATE data_keys SET state = 'decrypt_only', superseded_at = $2 WHERE tenant_id = ANY($1::text[]) AND state = 'active'
+"""
+
+_INSERT_KEYS = """
+INSERT INTO data_keys (tenant_id, version, wrapped, key_fingerprint, created_at)
+SELECT g.tenant_id, g.version, g.wrapped, $4, $5 FROM unnest($1::text[], $2::int[], $3::text[]) AS g (tenant_id, version, wrapped)
+"""
+
+_LAST_VERSIONS = "SELECT tenant_id, max(version) AS version FROM data_keys WHERE tenant_id = ANY($1::text[]) GROUP BY 1"
+
+# The row stays: its version is not used again, and it tells that there was a key.
+_DESTROY = "UPDATE data_keys SET state = 'destroyed', wrapped = '' WHERE tenant_id = $1 AND version < $2 AND state <> 'destroyed'"
+
+_STATES_AT = "SELECT version, state, key_fingerprint FROM data_keys WHERE tenant_id = $1 AND version = ANY($2::int[])"
 
 _USAGE = "SELECT key_fingerprint, count(*) AS data_keys FROM data_keys WHERE state <> 'destroyed' GROUP BY 1"
 
@@ -68,6 +114,10 @@ class MasterKeyRecord:
     state: str
     first_seen_at: datetime
     activated_at: datetime | None
+    superseded_at: datetime | None
+    retired_at: datetime | None
+    retired_by: str | None
+    retired_why: str | None
 
 
 async def lock_sealing(tx: Tx, tenant_id: str) -> None:
@@ -78,6 +128,11 @@ async def lock_sealing(tx: Tx, tenant_id: str) -> None:
 async def lock_keys(tx: SystemTx, tenant_id: str) -> None:
     """Waits until nobody seals anything of a tenant, and lets nobody begin before the transaction ends."""
     await tx.fetchval(_LOCK_KEYS, tenant_id)
+
+
+async def try_lock_keys(tx: SystemTx, tenant_id: str) -> bool:
+    """As `lock_keys`, without waiting; whether it could."""
+    return bool(await tx.fetchval(_TRY_LOCK_KEYS, tenant_id))
 
 
 async def lock_wrapping(tx: SystemTx) -> None:
@@ -140,6 +195,53 @@ async def claim_fingerprint(tx: SystemTx, fingerprint: str) -> None:
 async def list_master_keys(tx: SystemTx) -> list[MasterKeyRecord]:
     """Every master key that this database has known, oldest first."""
     return [MasterKeyRecord(**row) for row in await tx.fetch(_HISTORY)]
+
+
+async def list_to_rewrap(
+    tx: SystemTx, fingerprint: str, after: tuple[str, int], limit: int
+) -> list[tuple[str, WrappedKey]]:
+    """Data keys that another master key than this one wraps, after one: each with its tenant."""
+    rows = await tx.fetch(_TO_REWRAP, fingerprint, *after, limit)
+    return [(row["tenant_id"], WrappedKey(row["version"], row["wrapped"], row["key_fingerprint"])) for row in rows]
+
+
+async def store_rewrapped(tx: SystemTx, keys: Sequence[tuple[str, int, str]], fingerprint: str) -> None:
+    """Stores data keys (tenant, version, wrapped) as wrapped under another master key."""
+    await tx.execute(_REWRAPPED, *zip(*keys, strict=True), fingerprint)
+
+
+async def activate_master(tx: SystemTx, fingerprint: str) -> None:
+    """Makes a master key the active one; the one before becomes the previous."""
+    await tx.execute(_SUPERSEDE_MASTER, now())
+    await tx.execute(_ACTIVATE_MASTER, fingerprint, now())
+
+
+async def retire_master(tx: SystemTx, fingerprint: str, author: str, why: str | None) -> bool:
+    """Retires a previous master key; whether it was one."""
+    return await tx.execute(_RETIRE_MASTER, fingerprint, now(), author, why) > 0
+
+
+async def last_versions(tx: SystemTx, tenant_ids: Sequence[str]) -> dict[str, int]:
+    """The highest version of the data keys of each tenant."""
+    return {row["tenant_id"]: row["version"] for row in await tx.fetch(_LAST_VERSIONS, tenant_ids)}
+
+
+async def supersede_keys(tx: SystemTx, keys: Sequence[tuple[str, int, str]], fingerprint: str) -> None:
+    """Gives tenants new active data keys (tenant, version, wrapped); those before open what they sealed, and seal nothing."""
+    moment = now()
+    await tx.execute(_SUPERSEDE_KEYS, [key[0] for key in keys], moment)
+    await tx.execute(_INSERT_KEYS, *zip(*keys, strict=True), fingerprint, moment)
+
+
+async def destroy_keys(tx: SystemTx, tenant_id: str, *, below: int) -> int:
+    """Destroys a tenant's data keys of all versions below one; how many."""
+    return await tx.execute(_DESTROY, tenant_id, below)
+
+
+async def key_states(tx: Tx, tenant_id: str, versions: Sequence[int]) -> dict[int, tuple[str, str]]:
+    """State and master key's fingerprint of a tenant's data keys, by version."""
+    rows = await tx.fetch(_STATES_AT, tenant_id, versions)
+    return {row["version"]: (row["state"], row["key_fingerprint"]) for row in rows}
 
 
 async def count_data_keys(tx: SystemTx) -> dict[str, int]:
