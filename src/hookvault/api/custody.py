@@ -74,7 +74,7 @@ class FaultOut(Wire):
     table_name: str
     row_id: str
     field: str
-    reason: Literal["key_missing", "key_destroyed", "does_not_open", "malformed"]
+    reason: Literal["key_missing", "key_destroyed", "key_lost", "does_not_open", "malformed"]
     key_needed: str | None
 
 

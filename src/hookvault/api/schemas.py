@@ -49,11 +49,13 @@ class ProblemOut(BaseModel):
 
 
 class SecretOut(Wire):
-    """What is shown of a stored secret."""
+    """What is shown of a stored secret. One that does not open must be entered again, or the master key `keyNeeded` be given."""
 
     set: bool
     hint: str | None = None
     updated_at: Moment | None = None
+    needs_reentry: bool = False
+    key_needed: str | None = None
 
 
 class TenantIn(Wire):

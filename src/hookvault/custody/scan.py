@@ -82,9 +82,11 @@ class ScanService:
                 after = (found[-1].tenant_id, found[-1].row_id) if len(found) == _ROWS else None
                 if done is not None:
                     done.put_nowait(len(found))
+        # What was shredded is as it should be; it is told of at each secret, and raises no alarm.
+        unreadable = sum(fault.reason != "key_destroyed" for fault in tally.faults)
         async with self._database.system() as tx:
             await store.forget_faults(tx, moment)
-            await store.end_scan(tx, identifier, tally.secrets, len(tally.faults))
-        if tally.faults:
-            _log.error("secrets_unreadable", secrets=tally.secrets, unreadable=len(tally.faults))
-        return Scan(identifier, moment, actor.label, now(), tally.secrets, len(tally.faults))
+            await store.end_scan(tx, identifier, tally.secrets, unreadable)
+        if unreadable:
+            _log.error("secrets_unreadable", tried=tally.secrets, unreadable=unreadable)
+        return Scan(identifier, moment, actor.label, now(), tally.secrets, unreadable)

@@ -53,7 +53,7 @@ def open_row(row: SealedRow, ciphers: Ciphers) -> tuple[dict[str, Secret], list[
     for name, text in sealed.items():
         try:
             if not isinstance(cipher, TenantCipher):
-                raise cipher or CipherError("There is no data key of this version.", code="key_destroyed")
+                raise cipher or CipherError("There is no data key of this version.", code="key_lost")
             opened[name] = cipher.open(row.table.place(row.row_id, name), text)
         except HookvaultError as error:
             faults.append(Fault(row.tenant_id, row.table.name, row.row_id, name, *_reason(error, cipher)))
@@ -64,5 +64,5 @@ def _reason(error: HookvaultError, cipher: TenantCipher | VaultError | None) -> 
     if isinstance(error, WrongKeyError):
         return "key_missing", error.members.get("needed")
     if not isinstance(cipher, TenantCipher):
-        return "key_destroyed", None
+        return ("key_destroyed" if error.code == "key_destroyed" else "key_lost"), None
     return ("malformed" if error.code == "malformed_ciphertext" else "does_not_open"), None

@@ -11,11 +11,16 @@ KINDS: tuple[Kind, ...] = ("whatsapp", "sms", "n8n")
 
 @dataclass(frozen=True, slots=True)
 class SecretInfo:
-    """What is shown of a stored secret: whether it is set, its last four characters where it has 16 or more, its age."""
+    """What is shown of a stored secret: whether it is set, its last four characters where it has 16 or more, its age.
+
+    One that does not open must be entered again, or the master key `key_needed` be given to the service.
+    """
 
     set: bool
     hint: str | None = None
     updated_at: datetime | None = None
+    needs_reentry: bool = False
+    key_needed: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,9 +20,9 @@ from hookvault.providers.registry import N8N, WHATSAPP, sms_provider
 from hookvault.tenants import store as tenants
 from hookvault.vault.cipher import decrypt, is_ciphertext
 from hookvault.vault.mask import hint_of
-from hookvault.vault.registry import TENANT_INTEGRATIONS, Place
+from hookvault.vault.registry import LOST, TENANT_INTEGRATIONS, Place
 from hookvault.vault.secret import Secret
-from hookvault.vault.service import TenantCipher, Vault
+from hookvault.vault.service import KeyFault, TenantCipher, Vault
 
 _COLUMNS: Mapping[Kind, str] = {"whatsapp": "whatsapp_config", "sms": "sms_config"}
 
@@ -55,7 +55,14 @@ class IntegrationService:
         async with self._database.tenant(tenant_id) as tx:
             await tenants.get(tx, tenant_id)
             row = await store.find(tx)
-        return None if row is None else tenant_view(row, _provider_of)
+            if row is None:
+                return None
+            faults = await self._vault.faults(tx, tenant_id, TENANT_INTEGRATIONS.name, [row.key_version])
+
+        def fault_of(kind: Kind, name: str, sealed: str | None) -> KeyFault | None:
+            return faults.of(tenant_id, row.key_version, _place(tenant_id, kind, name).field, sealed)
+
+        return tenant_view(row, _provider_of, fault_of)
 
     async def create_tenant_integration(
         self,
@@ -186,11 +193,13 @@ class IntegrationService:
         if edit.if_version is not None and (stored is None or stored.version != edit.if_version):
             raise PreconditionError(f"The {edit.kind} integration was changed since version {edit.if_version}.")
         await self._reseal(tx, row, cipher)
+        await self._vault.forget_faults(tx, row.tenant_id, TENANT_INTEGRATIONS.name, row.tenant_id)
         provider, base = _base(edit, stored)
         change = read_change(_without_provider(edit), provider, accept_sealed=edit.accept_sealed)
         if edit.accept_sealed:
             change.new = {name: self._unsealed(value) for name, value in change.new.items()}
         generated = _generated(provider, base, change)
+        _refuse_lost(base, change)
         change = validate(change, base, provider)
         if base is not None:
             self._check_destination(row.tenant_id, edit.kind, (provider, cipher), base, change)
@@ -235,11 +244,11 @@ class IntegrationService:
         """Brings a row that an older data key sealed to the active one: a row names one key version for all it holds."""
         if row.key_version == cipher.version:
             return
-        old = await self._vault.at(tx, row.tenant_id, row.key_version)
+        old = await self._vault.former(tx, row.tenant_id, row.key_version)
         for kind, config in row.configs.items():
             for name in _secret_names(_provider_of(kind, config.values)).intersection(config.values):
                 place = _place(row.tenant_id, kind, name)
-                config.values[name] = cipher.seal(place, old.open(place, config.values[name]))
+                config.values[name] = cipher.take_over(place, config.values[name], old) or LOST
         row.key_version = cipher.version
 
     def _unsealed(self, value: str) -> str:
@@ -255,6 +264,22 @@ class IntegrationService:
         place = _place(cipher.tenant_id, edit.kind, name)
         config.values[name] = cipher.seal(place, Secret(value))
         config.hints[name] = {"hint": hint_of(value), "updatedAt": iso(edit.moment)}
+
+
+def _refuse_lost(base: StoredConfig | None, change: Change) -> None:
+    """Secrets of this integration whose key is gone must come along, or go."""
+    values = base.values if base else {}
+    lost = [
+        name
+        for name, value in values.items()
+        if value == LOST and name not in change.new and name not in change.cleared
+    ]
+    if lost:
+        raise InvalidError(
+            f"{', '.join(lost)} can't be opened any more: the key is gone. Give them again.",
+            code="secrets_required",
+            errors=[{"field": name, "message": "must be given again"} for name in lost],
+        )
 
 
 def _bodies(

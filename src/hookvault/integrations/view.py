@@ -13,12 +13,19 @@ from hookvault.integrations.model import (
     TenantIntegration,
 )
 from hookvault.providers.base import Provider
+from hookvault.vault.registry import LOST
+from hookvault.vault.service import KeyFault
+
+FaultOf = Callable[[Kind, str, str | None], KeyFault | None]
 
 
-def tenant_view(row: StoredRow, provider_of: Callable[[Kind, Mapping[str, Any]], Provider]) -> TenantIntegration:
-    """All integrations of a row."""
+def tenant_view(
+    row: StoredRow, provider_of: Callable[[Kind, Mapping[str, Any]], Provider], fault_of: FaultOf | None = None
+) -> TenantIntegration:
+    """All integrations of a row. `fault_of` tells what is wrong with a secret, by kind, field and what is stored."""
     shown = {
-        kind: integration_view(kind, config, provider_of(kind, config.values)) for kind, config in row.configs.items()
+        kind: integration_view(kind, config, provider_of(kind, config.values), fault_of=fault_of)
+        for kind, config in row.configs.items()
     }
     return TenantIntegration(
         tenant_id=row.tenant_id,
@@ -39,13 +46,16 @@ def integration_view(
     *,
     warnings: tuple[Mapping[str, str], ...] = (),
     generated: Mapping[str, str] | None = None,
+    fault_of: FaultOf | None = None,
 ) -> Integration:
     """One integration: every plain field with its value or None, every secret field as a SecretInfo."""
     values: dict[str, str | None] = {"provider": config.values["provider"]} if kind == "sms" else {}
     shown: dict[str, SecretInfo] = {}
     for field in provider.fields:
         if field.secret:
-            shown[field.name] = secret_info(field.name in config.values, config.hints.get(field.name))
+            stored = config.values.get(field.name)
+            fault = fault_of(kind, field.name, stored) if fault_of else None
+            shown[field.name] = secret_info(stored, config.hints.get(field.name), fault)
         else:
             values[field.name] = config.values.get(field.name)
     return Integration(
@@ -60,13 +70,15 @@ def integration_view(
     )
 
 
-def secret_info(present: bool, hint: Mapping[str, str | None] | None) -> SecretInfo:  # noqa: FBT001 - a fact, not a flag
+def secret_info(stored: str | None, hint: Mapping[str, str | None] | None, fault: KeyFault | None = None) -> SecretInfo:
     """What is shown of a secret, from the hint stored beside it."""
-    if not present:
+    if stored is None:
         return SecretInfo(set=False)
     stored_at = (hint or {}).get("updatedAt")
     return SecretInfo(
-        set=True,
+        set=stored != LOST,
+        needs_reentry=fault is not None or stored == LOST,
+        key_needed=fault.key_needed if fault else None,
         hint=(hint or {}).get("hint"),
         updated_at=datetime.fromisoformat(stored_at) if stored_at else None,
     )

@@ -10,6 +10,8 @@ from typing import Any
 from hookvault.errors import CipherError
 from hookvault.vault.fields import COMMON_PLAIN, is_secret, sms_kind
 
+LOST = ""  # in a ciphertext's place: there was a secret, its key is gone for good, and it must be entered again
+
 
 @dataclass(frozen=True, slots=True)
 class Place:
@@ -48,16 +50,16 @@ class SealedTable:
     columns: tuple[SealedColumn, ...]
 
     def sealed(self, row: Mapping[str, Any]) -> dict[str, str]:
-        """The ciphertexts of a row, by field."""
+        """The ciphertexts of a row, by field. Those that are LOST are none."""
         found: dict[str, str] = {}
         for column in self.columns:
             value = row[column.name]
             if column.secret is None:
-                if value is not None:
+                if value is not None and value != LOST:
                     found[column.name] = value
                 continue
             for member, text in (value or {}).items():
-                if text is not None and column.secret(value, member):
+                if text is not None and text != LOST and column.secret(value, member):
                     found[f"{column.name}.{member}"] = text
         return found
 

@@ -1,7 +1,7 @@
 """Seals and opens tenants' secrets with their data keys. Nothing else unwraps a data key."""
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from hookvault.db.pool import Database, SystemTx, Tx
@@ -9,7 +9,7 @@ from hookvault.errors import CipherError, VaultError, WrongKeyError
 from hookvault.vault import store
 from hookvault.vault.cipher import FieldCipher, associated_data
 from hookvault.vault.keys import KeyRing, MasterKey, new_data_key
-from hookvault.vault.registry import Place
+from hookvault.vault.registry import LOST, Place
 from hookvault.vault.secret import Secret
 
 _CACHED_KEYS = 10_000
@@ -36,6 +36,15 @@ class TenantCipher:
         """
         return self.cipher.open(ciphertext, self._aad(place))
 
+    def take_over(self, place: Place, ciphertext: str | None, former: "TenantCipher | None") -> str | None:
+        """A ciphertext of a former version sealed with this one; LOST when it does not open any more. None stays None."""
+        if ciphertext is None or former is None or ciphertext == LOST:
+            return None if ciphertext is None else LOST
+        try:
+            return self.seal(place, former.open(place, ciphertext))
+        except CipherError:
+            return LOST
+
     def _aad(self, place: Place) -> bytes:
         return associated_data(
             table=place.table,
@@ -48,10 +57,30 @@ class TenantCipher:
 
 @dataclass(frozen=True, slots=True)
 class KeyFault:
-    """Why nothing that a data key sealed opens here: `key_missing` (with the master key needed) or `key_destroyed`."""
+    """Why a secret does not open here: `key_missing` (with the master key needed), `key_destroyed`, or what else a scan found."""
 
     reason: str
     key_needed: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Faults:
+    """Which of a tenant's secrets in one table don't open, known without opening any."""
+
+    by_version: Mapping[int, KeyFault]
+    by_field: Mapping[tuple[str, str], tuple[str, str | None]]
+
+    def of(self, row_id: str, key_version: int, field: str, sealed: str | None) -> KeyFault | None:
+        """What is wrong with a secret; None for one that opens, as far as is known, and where there is none."""
+        if sealed is None:
+            return None
+        if sealed == LOST:
+            return KeyFault("key_lost")
+        found = self.by_field.get((row_id, field))
+        return self.by_version.get(key_version) or (KeyFault(*found) if found else None)
+
+
+NO_FAULTS = Faults({}, {})
 
 
 class Vault:
@@ -126,17 +155,33 @@ class Vault:
                 found[place] = error
         return found
 
-    async def faults(self, tx: Tx, tenant_id: str, versions: Sequence[int]) -> dict[int, KeyFault]:
-        """Which of a tenant's data keys open nothing here, and why. Unwraps none."""
-        states = await store.key_states(tx, tenant_id, versions)
+    async def faults(self, tx: Tx, tenant_id: str, table: str, versions: Iterable[int]) -> Faults:
+        """Which of a tenant's secrets of a table, sealed with these versions, don't open here. Opens none, unwraps none."""
+        wanted = sorted(set(versions))
+        states = await store.key_states(tx, tenant_id, wanted)
         found: dict[int, KeyFault] = {}
-        for version in versions:
-            state, fingerprint = states.get(version, ("destroyed", ""))
-            if state == "destroyed":
-                found[version] = KeyFault("key_destroyed")
+        for version in wanted:
+            state, fingerprint = states.get(version, ("", ""))
+            if state in ("", "destroyed"):
+                found[version] = KeyFault("key_destroyed" if state else "key_lost")
             elif fingerprint not in self._ring.fingerprints:
                 found[version] = KeyFault("key_missing", fingerprint)
-        return found
+        return Faults(found, await store.list_row_faults(tx, tenant_id, table))
+
+    async def forget_faults(self, tx: Tx, tenant_id: str, table: str, row_id: str) -> None:
+        """Forgets what a scan found of a row that is saved anew."""
+        await store.forget_row_faults(tx, tenant_id, table, row_id)
+
+    async def former(self, tx: Tx, tenant_id: str, version: int) -> TenantCipher | None:
+        """The cipher of an older version, to seal what it opens anew; None when that key is gone for good.
+
+        Raises:
+            WrongKeyError: the master key that wraps it is not held here; with it the secrets would still open.
+        """
+        try:
+            return await self.at(tx, tenant_id, version)
+        except CipherError:
+            return None
 
     async def rewrap(self, tx: SystemTx, master: MasterKey) -> int:
         """Wraps every data key under another master key, which `tx` makes the active one; how many.
@@ -185,9 +230,11 @@ class Vault:
 
     def _unwrapped(self, tenant_id: str, key: store.WrappedKey | None) -> TenantCipher:
         if key is None:
-            raise CipherError(
-                f"Tenant {tenant_id} has no data key of the version that its secrets need; they can't be opened."
-            )
+            message = f"Tenant {tenant_id} has no data key of the version that its secrets need; enter them again."
+            raise CipherError(message, code="key_lost")
+        if not key.wrapped:
+            message = f"The data key of these secrets of tenant {tenant_id} was destroyed; enter them again."
+            raise CipherError(message, code="key_destroyed")
         place = (tenant_id, key.version, key.wrapped)
         cipher = self._ciphers.get(place)
         if cipher is None:

@@ -26,14 +26,12 @@ _LOCK_MASTER = "SELECT pg_advisory_xact_lock(hashtextextended('hookvault master 
 
 _ACTIVE_KEY = "SELECT version, wrapped, key_fingerprint FROM data_keys WHERE tenant_id = $1 AND state = 'active'"
 
-_KEY_AT = """
-SELECT version, wrapped, key_fingerprint FROM data_keys WHERE tenant_id = $1 AND version = $2 AND state <> 'destroyed'
-"""
+_KEY_AT = "SELECT version, wrapped, key_fingerprint FROM data_keys WHERE tenant_id = $1 AND version = $2"
 
 _KEYS_AT = """
 SELECT k.tenant_id, k.version, k.wrapped, k.key_fingerprint
 FROM unnest($1::text[], $2::int[]) AS wanted (tenant_id, version)
-JOIN data_keys k ON k.tenant_id = wanted.tenant_id AND k.version = wanted.version AND k.state <> 'destroyed'
+JOIN data_keys k ON k.tenant_id = wanted.tenant_id AND k.version = wanted.version
 """
 
 # A destroyed key's row keeps its version from being used again.
@@ -92,6 +90,12 @@ _LAST_VERSIONS = "SELECT tenant_id, max(version) AS version FROM data_keys WHERE
 # The row stays: its version is not used again, and it tells that there was a key.
 _DESTROY = "UPDATE data_keys SET state = 'destroyed', wrapped = '' WHERE tenant_id = $1 AND version < $2 AND state <> 'destroyed'"
 
+_ROW_FAULTS = """
+SELECT row_id, field, reason, key_needed FROM secret_faults WHERE tenant_id = $1 AND table_name = $2
+"""
+
+_MENDED = "DELETE FROM secret_faults WHERE tenant_id = $1 AND table_name = $2 AND row_id = $3"
+
 _STATES_AT = "SELECT version, state, key_fingerprint FROM data_keys WHERE tenant_id = $1 AND version = ANY($2::int[])"
 
 _USAGE = "SELECT key_fingerprint, count(*) AS data_keys FROM data_keys WHERE state <> 'destroyed' GROUP BY 1"
@@ -99,7 +103,7 @@ _USAGE = "SELECT key_fingerprint, count(*) AS data_keys FROM data_keys WHERE sta
 
 @dataclass(frozen=True, slots=True)
 class WrappedKey:
-    """A tenant's data key as stored: wrapped under the master key of that fingerprint."""
+    """A tenant's data key as stored: wrapped under the master key of that fingerprint. Of a destroyed one nothing is left."""
 
     version: int
     wrapped: str
@@ -157,13 +161,13 @@ async def find_active_key(tx: Tx, tenant_id: str) -> WrappedKey | None:
 
 
 async def find_key(tx: Tx, tenant_id: str, version: int) -> WrappedKey | None:
-    """A tenant's data key of one version, None when it is unknown or destroyed."""
+    """A tenant's data key of one version, None when it is unknown."""
     row = await tx.fetchrow(_KEY_AT, tenant_id, version)
     return None if row is None else WrappedKey(**row)
 
 
 async def find_keys(tx: SystemTx, wanted: Sequence[tuple[str, int]]) -> dict[tuple[str, int], WrappedKey]:
-    """Data keys of many tenants and versions at once; unknown and destroyed ones are missing."""
+    """Data keys of many tenants and versions at once; unknown ones are missing."""
     rows = await tx.fetch(_KEYS_AT, [pair[0] for pair in wanted], [pair[1] for pair in wanted])
     return {
         (row["tenant_id"], row["version"]): WrappedKey(row["version"], row["wrapped"], row["key_fingerprint"])
@@ -242,6 +246,17 @@ async def key_states(tx: Tx, tenant_id: str, versions: Sequence[int]) -> dict[in
     """State and master key's fingerprint of a tenant's data keys, by version."""
     rows = await tx.fetch(_STATES_AT, tenant_id, versions)
     return {row["version"]: (row["state"], row["key_fingerprint"]) for row in rows}
+
+
+async def list_row_faults(tx: Tx, tenant_id: str, table: str) -> dict[tuple[str, str], tuple[str, str | None]]:
+    """A tenant's secrets of a table that did not open when last tried: reason and key needed, by row and field."""
+    rows = await tx.fetch(_ROW_FAULTS, tenant_id, table)
+    return {(row["row_id"], row["field"]): (row["reason"], row["key_needed"]) for row in rows}
+
+
+async def forget_row_faults(tx: Tx, tenant_id: str, table: str, row_id: str) -> None:
+    """Forgets what did not open of a row that was saved anew; the next scan tells what still does not."""
+    await tx.execute(_MENDED, tenant_id, table, row_id)
 
 
 async def count_data_keys(tx: SystemTx) -> dict[str, int]:

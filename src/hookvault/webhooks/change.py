@@ -8,8 +8,9 @@ from typing import Any
 from hookvault.clock import iso
 from hookvault.errors import InvalidError
 from hookvault.vault.mask import hint_of
+from hookvault.vault.registry import LOST
 from hookvault.vault.secret import Secret
-from hookvault.vault.service import TenantCipher
+from hookvault.vault.service import NO_FAULTS, Faults, TenantCipher
 from hookvault.webhooks.edit import (
     auth_type_of,
     check_auth,
@@ -53,6 +54,7 @@ def apply(webhook: StoredWebhook, fields: Mapping[str, Any], editing: Editing) -
     webhook = replace(webhook, **changed)
     if "static_headers" in fields:
         webhook = _with_static_headers(webhook, fields["static_headers"], editing)
+    _check_lost_headers(webhook.static_headers)
     _check_header_clash(webhook)
     return replace(webhook, updated_at=editing.moment, updated_by=editing.author)
 
@@ -66,8 +68,8 @@ def with_signing_secret(
     if overlap_s is None:
         return replace(webhook, signing_secret=sealed, secret_hints=hints)
     previous, until = None, None
-    if overlap_s > 0 and webhook.signing_secret is not None:
-        former = editing.cipher.open(place(webhook.id, "signing_secret"), webhook.signing_secret)
+    if overlap_s > 0 and webhook.signing_secret not in (None, LOST):
+        former = editing.cipher.open(place(webhook.id, "signing_secret"), webhook.signing_secret or LOST)
         previous = editing.cipher.seal(place(webhook.id, "previous_signing_secret"), former)
         until = editing.moment + timedelta(seconds=overlap_s)
     return replace(
@@ -82,14 +84,18 @@ def with_signing_secret(
     )
 
 
-def view(webhook: StoredWebhook, counters: Counters, *, signing_secret: Secret | None = None) -> Webhook:
+def view(
+    webhook: StoredWebhook, counters: Counters, *, signing_secret: Secret | None = None, faults: Faults = NO_FAULTS
+) -> Webhook:
     """What is shown of a stored webhook: no key needed, secrets as marks."""
 
     def mark(field: str, sealed: str | None) -> SecretMark:
+        if sealed is None:
+            return SecretMark(set=False)
         hint = webhook.secret_hints.get(field, {})
-        return (
-            SecretMark(sealed is not None, hint.get("hint"), hint.get("updatedAt")) if sealed else SecretMark(set=False)
-        )
+        fault = faults.of(str(webhook.id), webhook.key_version, field, sealed)
+        marked = SecretMark(sealed != LOST, hint.get("hint"), hint.get("updatedAt"))
+        return marked if fault is None else replace(marked, needs_reentry=True, key_needed=fault.key_needed)
 
     shared = {
         name: getattr(webhook, name)
@@ -117,6 +123,8 @@ def _auth(webhook: StoredWebhook, fields: Mapping[str, Any], auth_type: str, edi
     token: str | None = fields.get("auth_token")
     cleared = "auth_token" in fields and token is None
     keeps = webhook.auth_token is not None and same_type and not cleared and token is None
+    if keeps and webhook.auth_token == LOST:
+        raise _lost("authToken")
     if keeps and any(config.get(name) != webhook.auth_config.get(name) for name in ("headerName", "user")):
         raise InvalidError(
             "authConfig changed: give authToken again with it, so that a stored secret can't be sent elsewhere unseen.",
@@ -151,6 +159,17 @@ def _with_static_headers(
             webhook = replace(webhook, secret_hints=_hinted(webhook, f"static_headers.{name}", secret, editing))
     check_static_headers(dict.fromkeys(headers))
     return replace(webhook, static_headers=headers)
+
+
+def _check_lost_headers(headers: Mapping[str, str]) -> None:
+    for name, value in headers.items():
+        if value == LOST:
+            raise _lost(f"staticHeaders.{name}")
+
+
+def _lost(field: str) -> InvalidError:
+    message = f"{field} can't be opened any more: its key is gone. Give it again, or remove it."
+    return InvalidError(message, code="secrets_required", errors=[{"field": field, "message": "must be given again"}])
 
 
 def _check_header_clash(webhook: StoredWebhook) -> None:

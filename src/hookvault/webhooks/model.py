@@ -19,11 +19,13 @@ AuthType = Literal["none", "bearer", "header", "basic", "jwt"]
 
 @dataclass(frozen=True, slots=True)
 class SecretMark:
-    """What is shown of a webhook's stored secret."""
+    """What is shown of a webhook's stored secret. One that does not open must be entered again, or `key_needed` be given."""
 
     set: bool
     hint: str | None = None
     updated_at: str | None = None
+    needs_reentry: bool = False
+    key_needed: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

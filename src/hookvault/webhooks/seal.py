@@ -35,14 +35,11 @@ def policy_of(stored: Mapping[str, Any]) -> Policy:
     return Policy(**fields)
 
 
-def resealed(webhook: StoredWebhook, old: TenantCipher, new: TenantCipher) -> dict[str, Any]:
-    """A webhook's secret columns, brought from an older data key to the active one."""
+def resealed(webhook: StoredWebhook, old: TenantCipher | None, new: TenantCipher) -> dict[str, Any]:
+    """A webhook's secret columns, brought from an older data key to the active one; what does not open is LOST."""
 
     def moved(field: str, sealed: str | None) -> str | None:
-        if sealed is None:
-            return None
-        where = place(webhook.id, field)
-        return new.seal(where, old.open(where, sealed))
+        return new.take_over(place(webhook.id, field), sealed, old)
 
     headers = {name: moved(f"static_headers.{name}", value) for name, value in webhook.static_headers.items()}
     return {

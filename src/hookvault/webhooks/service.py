@@ -18,6 +18,7 @@ from hookvault.paging import Page, cut, decode_cursor, encode_cursor
 from hookvault.queue.end import end_waiting
 from hookvault.settings import Settings
 from hookvault.tenants import store as tenants
+from hookvault.vault.registry import N8N_WEBHOOKS
 from hookvault.vault.service import Vault
 from hookvault.webhooks import store
 from hookvault.webhooks.call import Caller, budget_of
@@ -98,13 +99,13 @@ class WebhookService:
         """A webhook with its counters. Raises NotFoundError, code `webhook_not_found` or `tenant_not_found`."""
         async with self._database.tenant(tenant_id) as tx:
             await tenants.get(tx, tenant_id)
-            return view(*await store.get(tx, webhook_id))
+            return await self._shown(tx, *await store.get(tx, webhook_id))
 
     async def get_n8n_webhook_by_name(self, tenant_id: str, workflow_name: str) -> Webhook:
         """A webhook by its workflow name. Raises NotFoundError, code `webhook_not_found` or `tenant_not_found`."""
         async with self._database.tenant(tenant_id) as tx:
             await tenants.get(tx, tenant_id)
-            return view(*await store.get_by_name(tx, workflow_name))
+            return await self._shown(tx, *await store.get_by_name(tx, workflow_name))
 
     async def get_n8n_webhooks_by_tenant(self, tenant_id: str) -> Sequence[Webhook]:
         """All webhooks of a tenant, by workflow name. Raises NotFoundError, code `tenant_not_found`."""
@@ -119,8 +120,7 @@ class WebhookService:
         after = decode_cursor(_CURSOR, cursor, 1)[0] if cursor else None
         async with self._database.tenant(tenant_id) as tx:
             await tenants.get(tx, tenant_id)
-            rows = await store.list_page(tx, limit=limit + 1, after=after)
-        found = [view(*row) for row in rows]
+            found = await self._all_shown(tx, await store.list_page(tx, limit=limit + 1, after=after))
         return cut(found, limit, lambda webhook: encode_cursor(_CURSOR, webhook.workflow_name))
 
     async def update_n8n_webhook(
@@ -331,7 +331,16 @@ class WebhookService:
     async def _all(self, tenant_id: str, *, active_only: bool) -> Sequence[Webhook]:
         async with self._database.tenant(tenant_id) as tx:
             await tenants.get(tx, tenant_id)
-            return [view(*row) for row in await store.list_page(tx, active_only=active_only)]
+            return await self._all_shown(tx, await store.list_page(tx, active_only=active_only))
+
+    async def _shown(self, tx: TenantTx, webhook: StoredWebhook, counters: Counters) -> Webhook:
+        return (await self._all_shown(tx, [(webhook, counters)]))[0]
+
+    async def _all_shown(self, tx: TenantTx, rows: Sequence[tuple[StoredWebhook, Counters]]) -> list[Webhook]:
+        """Rows as they are shown: one of which nothing opens says so, and hides no other."""
+        versions = [webhook.key_version for webhook, _ in rows]
+        faults = await self._vault.faults(tx, tx.tenant_id, N8N_WEBHOOKS.name, versions)
+        return [view(webhook, counters, faults=faults) for webhook, counters in rows]
 
     async def _locked(
         self, tx: TenantTx, webhook_id: UUID, actor: Actor, if_version: int | None
@@ -343,6 +352,7 @@ class WebhookService:
             raise PreconditionError(f"The webhook was changed since version {if_version}; reload it.")
         cipher = await self._vault.active(tx, tx.tenant_id)
         if webhook.key_version != cipher.version:
-            old = await self._vault.at(tx, tx.tenant_id, webhook.key_version)
+            old = await self._vault.former(tx, tx.tenant_id, webhook.key_version)
             webhook = replace(webhook, **resealed(webhook, old, cipher))
+        await self._vault.forget_faults(tx, tx.tenant_id, N8N_WEBHOOKS.name, str(webhook_id))
         return webhook, Editing(cipher, now(), actor.label)

@@ -46,7 +46,7 @@ CREATE TABLE secret_faults (
     table_name text NOT NULL,
     row_id text NOT NULL,
     field text NOT NULL,
-    reason text NOT NULL CHECK (reason IN ('key_missing', 'key_destroyed', 'does_not_open', 'malformed')),
+    reason text NOT NULL CHECK (reason IN ('key_missing', 'key_destroyed', 'key_lost', 'does_not_open', 'malformed')),
     key_needed text,
     found_at timestamptz NOT NULL,
     PRIMARY KEY (tenant_id, table_name, row_id, field)
