@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 from uuid import UUID
 
 from hookvault.accounts.admins import AdminService
@@ -204,7 +204,6 @@ def _put_together(settings: Settings, dsn: str, database: Database, vault: Vault
     endpoints = Endpoints(database, vault, policy)
     gate, recorder, enqueuer = Gate(settings.webhook_concurrency), Recorder(database), Enqueuer(database)
     limits, circuits = Limits(database, process), Circuits(database)
-    api_keys, upkeep = APIKeyService(database), Upkeep(database)
     deliveries = DeliveryService(database, endpoints, enqueuer, settings.webhook_max_payload_bytes)
     caller = Caller(outbound, recorder, gate, limits, circuits)
     webhooks = WebhookService(database, vault, caller, endpoints, settings, policy=policy, deliveries=deliveries)
@@ -227,13 +226,10 @@ def _put_together(settings: Settings, dsn: str, database: Database, vault: Vault
         integrations=IntegrationService(database, vault),
         webhooks=webhooks,
         analytics=AnalyticsService(database),
-        api_keys=api_keys,
+        api_keys=APIKeyService(database),
         admins=AdminService(database),
         audit=AuditService(database),
-        keys=KeyService(database, vault, days=settings.analytics_retention_days),
-        rekeys=RekeyService(database, vault),
-        scans=ScanService(database, vault),
-        presence=Presence(database, vault, process),
+        **_custodians(settings, database, vault, process),
         deliveries=deliveries,
         replays=ReplayService(database),
         trials=TrialService(database, vault, endpoints, caller, outbound, policy=policy, settings=settings),
@@ -242,7 +238,7 @@ def _put_together(settings: Settings, dsn: str, database: Database, vault: Vault
         recorder=recorder,
         enqueuer=enqueuer,
         worker=worker,
-        upkeep=upkeep,
+        upkeep=Upkeep(database),
         limits=limits,
         circuits=circuits,
         listener=Listener(dsn, lambda channel, payload: _on_heard(app, channel, payload)),
@@ -251,6 +247,16 @@ def _put_together(settings: Settings, dsn: str, database: Database, vault: Vault
     )
     app.loops, app.worker_loops = _loops(app), _worker_loops(app)
     return app
+
+
+def _custodians(settings: Settings, database: Database, vault: Vault, process: UUID) -> dict[str, Any]:
+    """The services that look after keys and secrets, by their names in App."""
+    return {
+        "keys": KeyService(database, vault, days=settings.analytics_retention_days),
+        "rekeys": RekeyService(database, vault),
+        "scans": ScanService(database, vault),
+        "presence": Presence(database, vault, process),
+    }
 
 
 def _loops(app: App) -> tuple[Loop, ...]:

@@ -9,6 +9,7 @@ from hookvault.deliveries.model import DeliveryFilter
 
 ID = "01890000-0000-7000-8000-000000000000"
 TENANT = f"{PLATFORM}/tenants/{{tenant}}"
+MASTER_KEY = "mk_" + "0" * 16
 ROUTES = [
     ("GET", f"{PLATFORM}/tenants"),
     ("POST", f"{PLATFORM}/tenants"),
@@ -36,6 +37,12 @@ ROUTES = [
     ("GET", f"{PLATFORM}/api-keys"),
     ("POST", f"{PLATFORM}/api-keys"),
     ("DELETE", f"{PLATFORM}/api-keys/{ID}"),
+    ("GET", f"{PLATFORM}/keys"),
+    ("POST", f"{PLATFORM}/keys/rotate"),
+    ("POST", f"{PLATFORM}/keys/{MASTER_KEY}/retire"),
+    *[(method, f"{PLATFORM}/keys/rekey") for method in ("GET", "POST", "DELETE")],
+    *[(method, f"{PLATFORM}/keys/scan") for method in ("GET", "POST")],
+    ("POST", f"{TENANT}/shred"),
     ("POST", "/api/tenants/{tenant}/webhooks/{name}/call"),
     ("POST", "/api/tenants/{tenant}/webhooks/{name}/deliveries"),
     ("GET", "/api/tenants/{tenant}/deliveries"),
@@ -53,7 +60,13 @@ EVERY_ROUTE = pytest.mark.parametrize(("method", "path"), ROUTES)
 async def test_the_list_of_routes_above_is_whole(client):
     document = (await client.get("/api/openapi.json")).json()
     known = {(method.upper(), path) for path, methods in document["paths"].items() for method in methods}
-    shape = {"{tenant}": "{tenantId}", "{webhook}": "{webhookId}", ID: "{keyId}", "{name}": "{workflowName}"}
+    shape = {
+        "{tenant}": "{tenantId}",
+        "{webhook}": "{webhookId}",
+        ID: "{keyId}",
+        MASTER_KEY: "{fingerprint}",
+        "{name}": "{workflowName}",
+    }
     shape |= {"{delivery}": "{deliveryId}", "{replay}": "{replayId}"}
 
     def written(path):

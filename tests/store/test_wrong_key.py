@@ -79,7 +79,7 @@ async def test_the_right_key_is_found_wherever_it_is_held(used, tmp_path, place)
     try:
         assert (await app.integrations.open_config("acme", "n8n"))["apiKey"].open().startswith("kAnArIe")
         await app.tenants.create_tenant("New", tenant_id="new")
-        statuses = {status.fingerprint: status for status in await app.vault.status()}
+        statuses = {status.fingerprint: status for status in (await app.keys.status()).keys}
         assert statuses[MasterKey(KEY).fingerprint].data_keys == 2
         assert statuses[MasterKey(KEY).fingerprint].held
     finally:

@@ -5,10 +5,11 @@ from datetime import timedelta
 from hookvault.audit import store as audit
 from hookvault.audit.model import IN_PROCESS, Actor
 from hookvault.clock import iso, now
-from hookvault.custody import rows, store
+from hookvault.custody import store
 from hookvault.custody.model import Holder, KeysStatus, MasterKeyStatus, Rotation
 from hookvault.custody.presence import list_behind
 from hookvault.custody.rekey import progress_of
+from hookvault.custody.sealed import store as rows
 from hookvault.db.pool import Database, SystemTx
 from hookvault.errors import ConflictError, NotFoundError
 from hookvault.fault import fault_point

@@ -8,8 +8,9 @@ from typing import Any, Literal
 
 from hookvault.audit import store as audit
 from hookvault.audit.model import IN_PROCESS, Actor
-from hookvault.custody import rows, store
+from hookvault.custody import store
 from hookvault.custody.model import Rekeying, Tally
+from hookvault.custody.sealed import store as rows
 from hookvault.custody.unseal import reseal
 from hookvault.db.pool import Database, SystemTx
 from hookvault.errors import ConflictError, NotFoundError

@@ -6,8 +6,9 @@ from uuid import UUID
 
 from hookvault.audit.model import SYSTEM, Actor
 from hookvault.clock import now
-from hookvault.custody import rows, store
+from hookvault.custody import store
 from hookvault.custody.model import Fault, Scan, Tally
+from hookvault.custody.sealed import store as rows
 from hookvault.custody.unseal import try_all
 from hookvault.db.pool import Database
 from hookvault.ids import new_id

@@ -15,7 +15,7 @@ Ciphers = dict[tuple[str, int], TenantCipher | VaultError]
 async def reseal(
     tx: SystemTx, vault: Vault, found: Sequence[tuple[SealedRow, int]]
 ) -> tuple[list[tuple[SealedRow, int, dict[str, Any]]], list[Fault]]:
-    """Rows sealed with other versions of their tenants' data keys, for `rows.swap`; and the secrets that did not open.
+    """Rows sealed with other versions of their tenants' data keys, to be stored; and the secrets that did not open.
 
     A row of which one secret does not open stays as it is: it names one data key for all of them.
     """

@@ -1,0 +1,1 @@
+"""The rows that hold secrets, whatever their table."""
