@@ -90,8 +90,10 @@ _LAST_VERSIONS = "SELECT tenant_id, max(version) AS version FROM data_keys WHERE
 # The row stays: its version is not used again, and it tells that there was a key.
 _DESTROY = "UPDATE data_keys SET state = 'destroyed', wrapped = '' WHERE tenant_id = $1 AND version < $2 AND state <> 'destroyed'"
 
+# What a scan found of the secret itself. Whether its key is there is seen better by looking at the key.
 _ROW_FAULTS = """
-SELECT row_id, field, reason, key_needed FROM secret_faults WHERE tenant_id = $1 AND table_name = $2
+SELECT row_id, field, reason, key_needed FROM secret_faults
+WHERE tenant_id = $1 AND table_name = $2 AND reason IN ('does_not_open', 'malformed')
 """
 
 _MENDED = "DELETE FROM secret_faults WHERE tenant_id = $1 AND table_name = $2 AND row_id = $3"
