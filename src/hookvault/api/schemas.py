@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Annotated, Any, Generic, Literal, TypeVar
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, SerializerFunctionWrapHandler, model_serializer
 from pydantic.alias_generators import to_camel
 
 from hookvault.clock import iso
@@ -48,14 +48,25 @@ class ProblemOut(BaseModel):
     errors: list[dict[str, str]] | None = None
 
 
+_RARE = frozenset({"needs_reentry", "needsReentry", "key_needed", "keyNeeded"})
+
+
 class SecretOut(Wire):
-    """What is shown of a stored secret. One that does not open must be entered again, or the master key `keyNeeded` be given."""
+    """What is shown of a stored secret.
+
+    Only one that does not open has `needsReentry`: it must be entered again, or the service be given the key `keyNeeded`.
+    """
 
     set: bool
     hint: str | None = None
     updated_at: Moment | None = None
-    needs_reentry: bool = False
+    needs_reentry: bool | None = None
     key_needed: str | None = None
+
+    @model_serializer(mode="wrap")
+    def _brief(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        shown: dict[str, Any] = handler(self)
+        return {name: value for name, value in shown.items() if value or name not in _RARE}
 
 
 class TenantIn(Wire):

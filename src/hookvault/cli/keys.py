@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from hookvault.cli.output import ask, note, progress, secret, show_list, wire
-from hookvault.cli.session import actor, finish, opened
+from hookvault.cli.session import actor, finish, opened, settings_of_command
 from hookvault.clock import iso
 from hookvault.custody.model import KeysStatus, Rekeying, Rotation, Scan
 from hookvault.errors import HookvaultError
@@ -25,6 +25,7 @@ _KEYS = {
 }
 _PROCESSES = {"kind": "Process", "host": "Host", "fingerprints": "Holds", "started_at": "Since", "seen_at": "Seen"}
 _POLL_S = 0.5
+_KEY_GOES = "ENCRYPTION_KEY (or in {}/encryption.key, where the service made its own)"
 
 app = typer.Typer(help="Encryption keys.", no_args_is_help=True)
 JSON = Annotated[bool, typer.Option("--json", help="Print JSON for a script.")]
@@ -60,8 +61,9 @@ def rotate() -> None:
         return
     note(f"Rotated from {done.previous} to {done.active}: {done.rewrapped} data keys wrapped anew.")
     note(
-        "Next: give the new key as ENCRYPTION_KEY and the former as ENCRYPTION_KEY_PREVIOUS, restart, and when no backup "
-        f"needs the former any more: hookvault keys retire {done.previous}"
+        f"Next: give the new key as {_KEY_GOES.format(settings_of_command().hookvault_data_dir)} and the former as "
+        "ENCRYPTION_KEY_PREVIOUS, restart, and when no backup needs the former any more: "
+        f"hookvault keys retire {done.previous}"
     )
 
 

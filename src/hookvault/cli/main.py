@@ -9,6 +9,7 @@ import typer
 
 from hookvault import __version__
 from hookvault.cli import admin, apikey, database, keys, tenant
+from hookvault.cli.doctor import doctor
 from hookvault.cli.output import note
 from hookvault.cli.serve import serve
 from hookvault.cli.worker import worker
@@ -27,6 +28,7 @@ app = typer.Typer(
 )
 app.command()(serve)
 app.command()(worker)
+app.command()(doctor)
 app.add_typer(database.app, name="db")
 app.add_typer(apikey.app, name="api-key")
 app.add_typer(admin.app, name="admin")

@@ -11,6 +11,8 @@ from hookvault.db.pool import Row, SystemTx
 
 DEAD_AFTER_S = 15
 
+_SERVER = "SELECT current_setting('server_version'), value FROM hookvault_meta WHERE name = 'access'"
+
 _BEAT = """
 INSERT INTO key_holders (process, kind, host, fingerprints, started_at, seen_at)
 VALUES ($1, $2, $3, $4, $5, clock_timestamp())
@@ -95,6 +97,12 @@ _FORGET_SCANS = "DELETE FROM secret_scans WHERE started_at < $1"
 _BACKUPS_THAT_NEED = """
 SELECT file_name, made_at FROM backups WHERE $1 = ANY(fingerprints) AND made_at > $2 ORDER BY made_at DESC LIMIT 5
 """
+
+
+async def server(tx: SystemTx) -> tuple[str, str]:
+    """PostgreSQL's version, and how tenants are separated: by `roles` or `settings`."""
+    row = await tx.fetchrow(_SERVER)
+    return (row[0], row[1]) if row else ("unknown", "unknown")
 
 
 async def beat(tx: SystemTx, holder: Holder) -> None:
