@@ -23,6 +23,7 @@ from hookvault import __version__
 from hookvault.cli.main import app
 from hookvault.db import embedded
 from hookvault.db.migrate import migrate
+from hookvault.vault.keys import MasterKey
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 ROOT = Path(__file__).parents[2]
@@ -160,11 +161,12 @@ def test_the_commands_are_those_of_the_manual():
     assert names == {
         "serve": [],
         "worker": [],
+        "doctor": [],
         "db": ["clean", "migrate", "stop", "url"],
         "api-key": ["create", "list", "revoke"],
         "admin": ["create", "reset-password"],
         "tenant": ["create", "list", "show"],
-        "keys": ["generate", "status"],
+        "keys": ["generate", "rekey", "retire", "rotate", "scan", "shred", "status"],
     }
 
 
@@ -263,9 +265,41 @@ def test_a_wrong_key_stops_every_command(place, words):
 
 def test_status_shows_the_key_by_fingerprint(place):
     place.out("tenant", "create", "Acme")
-    (item,) = json.loads(place.out("keys", "status", "--json"))
+    (item,) = json.loads(place.out("keys", "status", "--json"))["keys"]
     assert (item["state"], item["dataKeys"], item["held"]) == ("active", 1, True)
     assert item["fingerprint"] in place.out("keys", "status")
+
+
+def test_the_life_of_keys_by_commands(place):
+    place.out("tenant", "create", "Acme", "--id", "acme")
+    old, new = MasterKey(KEY).fingerprint, secrets.token_hex(32)
+    assert "(no_next_key)" in place.fails("keys", "rotate")
+    rotated = place.run("keys", "rotate", ENCRYPTION_KEY_NEXT=new)
+    assert rotated.returncode == 0
+    assert f"Rotated from {old} to {MasterKey(new).fingerprint}: 1 data keys" in rotated.stderr
+    assert "Wrong ENCRYPTION_KEY" in place.fails("keys", "status")
+    moved = {"ENCRYPTION_KEY": new, "ENCRYPTION_KEY_PREVIOUS": KEY}
+    assert "active key already" in place.run("keys", "rotate", **moved).stderr
+    assert "(key_active)" in place.fails("keys", "retire", MasterKey(new).fingerprint, **moved)
+    assert "(key_not_found)" in place.fails("keys", "retire", "mk_0000000000000000", **moved)
+    assert place.run("keys", "retire", old, **moved).returncode == 0
+    assert "Done: 0 rows" in place.run("keys", "rekey", **moved).stderr
+    assert "(no_rekey)" in place.fails("keys", "rekey", "--cancel", **moved)
+    assert place.run("keys", "scan", **moved).stderr == "0 secrets, 0 do not open.\n"
+    assert place.run("keys", "shred", "acme", "--yes", **moved).returncode == 0
+    assert "(tenant_not_found)" in place.fails("keys", "shred", "nobody", "--yes", **moved)
+    status = place.run("keys", "status", ENCRYPTION_KEY=new).stdout
+    assert "retired" in status
+    assert "finished" in status
+    for secret in (KEY, new):
+        assert secret not in status + rotated.stderr + rotated.stdout
+
+
+def test_doctor_says_what_to_do(place):
+    assert "never scanned" in place.out("doctor")
+    place.run("keys", "scan")
+    found = {item["name"]: item["state"] for item in json.loads(place.out("doctor", "--json"))}
+    assert found == dict.fromkeys(("database", "keys", "processes", "rekeying", "secrets", "deliveries"), "ok")
 
 
 def test_no_failure_shows_a_secret_of_the_environment(place):
