@@ -18,6 +18,7 @@ import deliveries
 import enqueue
 import latency
 import tables
+import vault
 from processes import VoidError
 
 
@@ -39,6 +40,9 @@ PARTS = {
     "tenants": Part(crowd.tenants, tables.tenants, 1),
     "backlog": Part(crowd.backlog, tables.backlog, 1),
     "workers": Part(deliveries.many_workers, tables.workers, 2),
+    "sealing": Part(vault.sealing, tables.sealing, 5),
+    "rewrapping": Part(vault.rewrapping, tables.rewrapping, 3),
+    "rekeying": Part(vault.rekeying, tables.rekeying, 2),
 }
 
 

@@ -10,6 +10,7 @@ TARGETS = {"one hot webhook": 10, "24 webhooks": 4, "transport": 6}
 DELIVERY_RATIO = (0.20, 0.30)  # the target and the aim: deliveries over the bare transport's requests
 DELIVERY_CPU_US = (200, 140)  # worker and Postgres together
 FAIRNESS_RATIO = 1.2
+SEALING_RATIO = 2.0
 PROCESSES = ("server", "postgres", "receiver", "load")
 WAYS = ("Hookvault", "straightforward")
 
@@ -214,6 +215,31 @@ def times(rounds):
 def ratio(value, target, *, own):
     wanted = TARGETS[target]
     return f"{value:.1f}x ({'reaches' if value >= wanted else 'MISSES'} {wanted}x)" if own else f"{value:.1f}x"
+
+
+def sealing(found):
+    """Microseconds to seal and to open a field of 200 characters, beside the bare cipher."""
+    rows = []
+    for name in ("seal", "open"):
+        own, bare = (statistics.median(found[kind]) * 1e6 for kind in (name, f"{name}, bare"))
+        verdict = "reached" if own / bare <= SEALING_RATIO else "MISSED"
+        rows.append([name, f"{own:.1f}", f"{bare:.1f}", f"{own / bare:.2f} ({verdict})", f"{1e6 / own:.0f}"])
+    return table(["200 characters, one core", "µs", "µs bare", "ratio (at most 2)", "per second"], rows)
+
+
+def rewrapping(found):
+    """How long another master key takes to become the active one."""
+    seconds = statistics.median(found["seconds"])
+    row = [f"{found['tenants']} tenants", f"{seconds:.2f}", f"{found['tenants'] / seconds:.0f}"]
+    return table(["rotate the master key", "seconds", "data keys/s"], [row])
+
+
+def rekeying(found):
+    """Fields sealed anew per second, and what calls notice of it."""
+    rate = statistics.median(run["fields"] / run["seconds"] for run in found)
+    before, beside = (statistics.median(run[name] for run in found) for name in ("before", "beside"))
+    row = [str(found[0]["fields"]), f"{rate:.0f}", f"{before:.0f}", f"{beside:.0f}", f"{beside / before:.2f}"]
+    return table(["rekey, calls beside it", "fields/s", "calls/s before", "calls/s beside", "ratio"], [row])
 
 
 def table(head, rows):

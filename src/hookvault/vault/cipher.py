@@ -67,6 +67,8 @@ def parse(text: str, *, allow_upper: bool = False) -> tuple[bytes, bytes, bytes]
     Raises:
         CipherError: `malformed_ciphertext`.
     """
+    if not allow_upper and isinstance(text, str) and (quick := _parsed(text)) is not None:
+        return quick
     pattern = _STORED_ANY_CASE if allow_upper else _STORED
     found = pattern.match(text) if isinstance(text, str) else None
     if found is None or len(found[3]) % 2:
@@ -76,6 +78,20 @@ def parse(text: str, *, allow_upper: bool = False) -> tuple[bytes, bytes, bytes]
             code="malformed_ciphertext",
         )
     return bytes.fromhex(found[1]), bytes.fromhex(found[2]), bytes.fromhex(found[3])
+
+
+def _parsed(text: str) -> tuple[bytes, bytes, bytes] | None:
+    """What we seal ourselves, in a quarter of the time; None for all else, such as an IV of 16 bytes or what is malformed."""
+    if text[24:25] != ":" or text[57:58] != ":":
+        return None
+    digits = text[:24] + text[25:57] + text[58:]
+    try:
+        raw = bytes.fromhex(digits)
+    except ValueError:
+        return None
+    if raw.hex() != digits:  # upper case, or white space that fromhex takes
+        return None
+    return raw[:IV_BYTES], raw[IV_BYTES : IV_BYTES + TAG_BYTES], raw[IV_BYTES + TAG_BYTES :]
 
 
 def is_ciphertext(text: str) -> bool:
@@ -129,13 +145,36 @@ def associated_data(*, table: str, row_id: str, field: str, tenant_id: str, key_
     Raises:
         InvalidError: a part is not valid Unicode.
     """
-    places = (table, row_id, field, tenant_id, str(int(key_version)))
-    return length_prefixed(FIELD_LABEL, *(_utf8(place) for place in places))
+    return place_data(table, row_id, field) + tenant_data(tenant_id, key_version)
+
+
+def place_data(table: str, row_id: str, field: str) -> bytes:
+    """The first part of `associated_data`."""
+    first, second, third = _utf8(table), _utf8(row_id), _utf8(field)
+    return b"%b%b%b%b%b%b%b" % (
+        _LABELLED,
+        _LENGTHS[len(first)] if len(first) < _SHORT else len(first).to_bytes(4, "big"),
+        first,
+        _LENGTHS[len(second)] if len(second) < _SHORT else len(second).to_bytes(4, "big"),
+        second,
+        _LENGTHS[len(third)] if len(third) < _SHORT else len(third).to_bytes(4, "big"),
+        third,
+    )
+
+
+def tenant_data(tenant_id: str, key_version: int) -> bytes:
+    """The second part of `associated_data`, the same for all that one version of a tenant's key seals."""
+    return length_prefixed(_utf8(tenant_id), _utf8(str(int(key_version))))
 
 
 def length_prefixed(*parts: bytes) -> bytes:
     """The parts, each after its length as 4 bytes big-endian, so that no two lists of parts give the same."""
     return b"".join(len(part).to_bytes(4, "big") + part for part in parts)
+
+
+_SHORT = 256
+_LENGTHS = tuple(length.to_bytes(4, "big") for length in range(_SHORT))
+_LABELLED = length_prefixed(FIELD_LABEL)
 
 
 def seal_bytes(aead: AESGCM, plaintext: bytes, aad: bytes | None) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from hookvault.db.pool import Database, SystemTx, Tx
 from hookvault.errors import CipherError, VaultError, WrongKeyError
 from hookvault.vault import store
-from hookvault.vault.cipher import FieldCipher, associated_data
+from hookvault.vault.cipher import FieldCipher, place_data, tenant_data
 from hookvault.vault.keys import KeyRing, MasterKey, new_data_key
 from hookvault.vault.registry import LOST, Place
 from hookvault.vault.secret import Secret
@@ -16,17 +16,20 @@ _CACHED_KEYS = 10_000
 _REWRAPPED_AT_ONCE = 2000
 
 
-@dataclass(frozen=True, slots=True)
 class TenantCipher:
     """One version of a tenant's data key, ready for use. `version` goes into the row's key_version."""
 
-    tenant_id: str
-    version: int
-    cipher: FieldCipher
+    __slots__ = ("_bound", "_cipher", "tenant_id", "version")
+
+    def __init__(self, tenant_id: str, version: int, cipher: FieldCipher) -> None:
+        self.tenant_id = tenant_id
+        self.version = version
+        self._cipher = cipher
+        self._bound = tenant_data(tenant_id, version)
 
     def seal(self, place: Place, secret: Secret) -> str:
         """The stored form `{IV}:{AuthTag}:{Encrypted}` of a secret in its place."""
-        return self.cipher.seal(secret.open(), self._aad(place))
+        return self._cipher.seal(secret.open(), place_data(place.table, place.row_id, place.field) + self._bound)
 
     def open(self, place: Place, ciphertext: str) -> Secret:
         """The secret stored in a place.
@@ -34,7 +37,7 @@ class TenantCipher:
         Raises:
             CipherError: it was moved, altered, or sealed under another key.
         """
-        return self.cipher.open(ciphertext, self._aad(place))
+        return self._cipher.open(ciphertext, place_data(place.table, place.row_id, place.field) + self._bound)
 
     def take_over(self, place: Place, ciphertext: str | None, former: "TenantCipher | None") -> str | None:
         """A ciphertext of a former version sealed with this one; LOST when it does not open any more. None stays None."""
@@ -44,15 +47,6 @@ class TenantCipher:
             return self.seal(place, former.open(place, ciphertext))
         except CipherError:
             return LOST
-
-    def _aad(self, place: Place) -> bytes:
-        return associated_data(
-            table=place.table,
-            row_id=place.row_id,
-            field=place.field,
-            tenant_id=self.tenant_id,
-            key_version=self.version,
-        )
 
 
 @dataclass(frozen=True, slots=True)

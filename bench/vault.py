@@ -1,0 +1,134 @@
+"""The vault: sealing and opening against bare AES-GCM, rewrapping many tenants, and rekeying while calls go on."""
+
+import asyncio
+import itertools
+import os
+import secrets
+import sys
+import time
+
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+import calls
+import enqueue
+import processes
+import stage as stages
+from hookvault.db.pool import Database
+from hookvault.vault.cipher import FieldCipher
+from hookvault.vault.keys import KeyRing, MasterKey
+from hookvault.vault.registry import N8N_WEBHOOKS
+from hookvault.vault.secret import Secret
+from hookvault.vault.service import TenantCipher, Vault
+from processes import VoidError
+
+TENANTS = 10_000
+TEXT = "x" * 200
+_TURNS = 20_000
+_IN_FLIGHT = 16
+_TENANT = """
+INSERT INTO tenants (id, slug, name, created_at, updated_at) SELECT n, n, n, now(), now() FROM unnest($1::text[]) AS n
+"""
+_FIELDS = 2  # of each webhook of a stage: its token and its signing secret
+
+
+def sealing(rounds, _seconds):
+    """Seconds for each of so many seals and opens, ours and bare, in turn; by what."""
+    key = os.urandom(32)
+    bare, text, aad = AESGCM(key), TEXT.encode(), b"a" * 120
+    ours = TenantCipher("tenant", 1, FieldCipher(key))
+    place, secret = N8N_WEBHOOKS.place("01a21811-38f8-7dcc-a7d6-3fb5a9249747", "auth_token"), Secret(TEXT)
+    sealed, nonce = ours.seal(place, secret), os.urandom(12)
+    encrypted = bare.encrypt(nonce, text, aad)
+    work = {
+        "seal, bare": lambda: bare.encrypt(os.urandom(12), text, aad),
+        "seal": lambda: ours.seal(place, secret),
+        "open, bare": lambda: bare.decrypt(nonce, encrypted, aad),
+        "open": lambda: ours.open(place, sealed),
+    }
+    found = {name: [] for name in work}
+    for _ in range(rounds):
+        for name, once in work.items():
+            began = time.perf_counter()
+            for _ in range(_TURNS):
+                once()
+            found[name].append((time.perf_counter() - began) / _TURNS)
+    return found
+
+
+def rewrapping(rounds, _seconds):
+    """Seconds for making another master key the active one over many tenants, and for the data keys themselves."""
+    with stages.opened(0, 0) as stage:
+        return asyncio.run(_rewrapped(stage, rounds))
+
+
+async def _rewrapped(stage, rounds):
+    keys = [stage.env["ENCRYPTION_KEY"], *(secrets.token_hex(32) for _ in range(rounds))]
+    database = await Database.connect(stage.database_url)
+    await _make_tenants(database, MasterKey(keys[0]))
+    await database.close()
+    found = []
+    for old, new in itertools.pairwise(keys):
+        stage.env |= {"ENCRYPTION_KEY": old, "ENCRYPTION_KEY_NEXT": new}
+        app = await stages.build(stages.settings(stage).model_copy(update=_next(new)))
+        began = time.perf_counter()
+        done = await app.keys.rotate()
+        found.append(time.perf_counter() - began)
+        await app.close()
+        if done.rewrapped != TENANTS:
+            raise VoidError(f"{done.rewrapped} data keys rewrapped, of {TENANTS}")
+    return {"seconds": found, "tenants": TENANTS}
+
+
+def _next(key):
+    return {"encryption_key_next": stages.Settings(encryption_key_next=key).encryption_key_next}
+
+
+async def _make_tenants(database, master):
+    names = [f"tenant-{number:05}" for number in range(TENANTS)]
+    vault = Vault(database, KeyRing(master))
+    await vault.check_key()
+    for first in range(0, TENANTS, 1000):
+        some = names[first : first + 1000]
+        async with database.system() as tx:
+            await tx.execute(_TENANT, some)
+            await vault.renew(tx, some)
+
+
+def rekeying(rounds, seconds):
+    """Fields sealed anew per second by the command, and the rate of calls before it and beside it."""
+    found = []
+    with stages.opened(20, 250) as stage:
+        served, port = stage.server("--no-worker")
+        for number in range(rounds):
+            before = _called(stage, port, served, seconds)
+            began = time.perf_counter()
+            command = processes.start(stage.stack, "-m", "hookvault", "keys", "rekey", env=stage.env)
+            beside = _called(stage, port, served, seconds)
+            if command.poll() is not None:
+                raise VoidError("the rekeying was over before the calls beside it were measured; measure for less time")
+            if command.wait(300):
+                raise VoidError("the rekeying failed")
+            took = time.perf_counter() - began
+            found.append({"before": before, "beside": beside, "seconds": took, "fields": len(stage.webhooks) * _FIELDS})
+            print(f"round {number + 1}, rekeying: {took:.1f} s", file=sys.stderr)
+        asyncio.run(_all_open(stage))
+    return found
+
+
+def _called(stage, port, served, seconds):
+    """The rate of calls to one webhook of each tenant, in turn."""
+    given = enqueue.load(stage, (served, port), seconds)
+    targets = [
+        (f"/api/tenants/{tenant_id}/webhooks/{name}/call", f"Bearer {stage.tokens[tenant_id]}")
+        for tenant_id, _, name in stage.webhooks[:: len(stage.webhooks) // 20]
+    ]
+    given |= {"targets": targets, "connections": _IN_FLIGHT, "answer": ["HTTP/1.1 200 ", '"success":true']}
+    return calls.under_load(given, "calls beside a rekeying")["rate"]
+
+
+async def _all_open(stage):
+    app = await stages.build(stages.settings(stage))
+    scan = await app.scans.scan()
+    await app.close()
+    if scan.unreadable or scan.secrets < len(stage.webhooks) * _FIELDS:
+        raise VoidError(f"after the rekeying {scan.unreadable} of {scan.secrets} secrets do not open")
