@@ -580,10 +580,10 @@ async def test_secrets_whose_key_is_gone_are_given_again_before_anything_is_rota
     await place.staged()
     await place.do("switch")
     await place.do("stage", place.new())
+    lost = '{"accountSid": "", "authToken": ""}'
     lose = (
-        'UPDATE tenant_integrations SET sms_config = sms_config || \'{"accountSid": "", "authToken": ""}\' '
-        "WHERE tenant_id = $1",
-        "UPDATE credential_versions SET secrets = '{\"authToken\": \"\"}' WHERE tenant_id = $1 AND state = 'staged'",
+        f"UPDATE tenant_integrations SET sms_config = sms_config || '{lost}' WHERE tenant_id = $1",
+        f"UPDATE credential_versions SET secrets = '{lost}' WHERE tenant_id = $1 AND state = 'staged'",
     )
     for statement in lose:
         await owner(statement, place.id)
