@@ -2,6 +2,7 @@
 
 import ipaddress
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -13,6 +14,7 @@ from hookvault.errors import SetupError
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 KEY_ADVICE = "make one with: hookvault keys generate"
 _KEY = re.compile(r"[0-9a-fA-F]{64}\Z")
+_PROVIDERS = ("whatsapp", "twilio", "vonage", "aws_sns")
 
 
 def check_key(text: str) -> str:
@@ -81,6 +83,12 @@ class Settings(BaseSettings):
     webhook_concurrency: int = Field(
         256, ge=1, le=10_000, description="Calls in flight at once in one process, and as many deliveries."
     )
+    provider_base_urls: Annotated[Mapping[str, str] | None, NoDecode] = Field(
+        None,
+        description="Where providers are asked instead of at their own addresses, for tests and proxies: "
+        "`twilio=https://proxy.example.com/twilio`, comma separated; of `whatsapp`, `twilio`, `vonage`, `aws_sns`. "
+        "Tenants' credentials are sent there.",
+    )
     analytics_retention_days: int = Field(90, ge=1, le=3650, description="Days after which recorded calls are dropped.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="The least level that is logged."
@@ -92,6 +100,17 @@ class Settings(BaseSettings):
         if not isinstance(value, str):
             return value
         return tuple(ipaddress.ip_network(part.strip()) for part in value.split(",") if part.strip())
+
+    @field_validator("provider_base_urls", mode="before")
+    @classmethod
+    def _base_urls(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        pairs = [part.strip().partition("=") for part in value.split(",") if part.strip()]
+        for name, _, url in pairs:
+            if name not in _PROVIDERS or not url.startswith(("https://", "http://")):
+                raise ValueError(f"must be like twilio=https://proxy.example.com, with one of {', '.join(_PROVIDERS)}")
+        return {name: url.rstrip("/") for name, _, url in pairs}
 
     @field_validator("encryption_key", "encryption_key_next", "encryption_key_previous")
     @classmethod

@@ -25,7 +25,10 @@ from hookvault.db.migrate import require_current
 from hookvault.db.pool import Database
 from hookvault.errors import SetupError
 from hookvault.ids import new_id
+from hookvault.integrations.probe import Prober
+from hookvault.integrations.rotation import RotationService
 from hookvault.integrations.service import IntegrationService
+from hookvault.integrations.trial import IntegrationTrials
 from hookvault.ledger.model import Ledger
 from hookvault.log import get_logger, register_secret
 from hookvault.loop import Loop
@@ -63,6 +66,8 @@ class App:
     vault: Vault
     tenants: TenantService
     integrations: IntegrationService
+    integration_trials: IntegrationTrials
+    rotations: RotationService
     webhooks: WebhookService
     analytics: AnalyticsService
     api_keys: APIKeyService
@@ -223,7 +228,7 @@ def _put_together(settings: Settings, dsn: str, database: Database, vault: Vault
         database=database,
         vault=vault,
         tenants=TenantService(database, vault),
-        integrations=IntegrationService(database, vault),
+        **_integrating(settings, database, vault, outbound),
         webhooks=webhooks,
         analytics=AnalyticsService(database),
         api_keys=APIKeyService(database),
@@ -259,6 +264,17 @@ def _custodians(settings: Settings, database: Database, vault: Vault, process: U
     }
 
 
+def _integrating(settings: Settings, database: Database, vault: Vault, outbound: OutboundClient) -> dict[str, Any]:
+    """The services on integrations, by their names in App."""
+    integrations = IntegrationService(database, vault)
+    prober = Prober(database, outbound, settings.provider_base_urls or {})
+    return {
+        "integrations": integrations,
+        "integration_trials": IntegrationTrials(database, integrations, prober),
+        "rotations": RotationService(database, vault, integrations, prober),
+    }
+
+
 def _loops(app: App) -> tuple[Loop, ...]:
     """What every process that serves does in the background."""
     settings = app.settings
@@ -266,6 +282,7 @@ def _loops(app: App) -> tuple[Loop, ...]:
         Loop("key uses", 30.0, app.api_keys.save_uses),
         Loop("limits", 2.0, app.limits.renew),
         Loop("presence", BEAT_S, app.presence.beat),
+        Loop("grace of credentials", 60.0, app.rotations.end_grace),
     ]
     if settings.database_url is None:
         loops.append(Loop("embedded Postgres", 1.0, lambda: _revive(settings.hookvault_data_dir)))

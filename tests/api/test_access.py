@@ -23,6 +23,19 @@ ROUTES = [
         for kind in ("whatsapp", "sms", "n8n")
         for method in ("POST", "PUT", "DELETE")
     ],
+    *[
+        (method, f"{TENANT}/integrations/n8n{tail}")
+        for tail, methods in {
+            "/test": ["POST"],
+            "/rotation": ["GET", "POST", "DELETE"],
+            "/rotation/test": ["POST"],
+            "/rotation/switch": ["POST"],
+            "/rotation/rollback": ["POST"],
+            "/rotation/revoke": ["POST"],
+            "/rotation/versions": ["GET"],
+        }.items()
+        for method in methods
+    ],
     ("GET", f"{TENANT}/webhooks"),
     ("POST", f"{TENANT}/webhooks"),
     ("GET", f"{TENANT}/webhooks/{{webhook}}"),
@@ -133,6 +146,7 @@ async def state_of(owner, tenant_id):
     """Everything stored of a tenant, as text."""
     tables = (
         "tenant_integrations",
+        "credential_versions",
         "n8n_webhooks",
         "n8n_webhook_counters",
         "webhook_analytics",

@@ -30,6 +30,10 @@ BODIES = {
     "whatsapp change": ("PUT", f"{TENANT}/integrations/whatsapp", {"enabled": False}),
     "sms change": ("PUT", f"{TENANT}/integrations/sms", {"enabled": False}),
     "n8n change": ("PUT", f"{TENANT}/integrations/n8n", {"enabled": False}),
+    "n8n test": ("POST", f"{TENANT}/integrations/n8n/test", {"baseUrl": "http://127.0.0.1:1", "apiKey": "an-api-key"}),
+    "n8n stage": ("POST", f"{TENANT}/integrations/n8n/rotation", {"apiKey": "another-api-key"}),
+    "n8n version test": ("POST", f"{TENANT}/integrations/n8n/rotation/test", {"version": "current"}),
+    "n8n switch": ("POST", f"{TENANT}/integrations/n8n/rotation/switch", {"force": True}),
     "webhook": ("POST", f"{TENANT}/webhooks", {"workflowName": "made", "webhookUrl": "https://n8n.example.com/x"}),
     "webhook change": ("PUT", f"{TENANT}/webhooks/{{webhook}}", {"description": "changed"}),
     "api key": ("POST", f"{PLATFORM}/api-keys", {"name": "a"}),
@@ -40,6 +44,8 @@ BODIES = {
     "delivery": ("POST", "/api/tenants/{tenant}/webhooks/orders/deliveries", {"payload": 1}),
 }
 HOT = ("call", "delivery")  # a payload may hold anything: it is sent as it is
+BODY_IS_OPTIONAL = ("test", "n8n test", "n8n version test", "n8n switch")
+ROTATING = ("n8n stage", "n8n version test", "n8n switch")
 CONFIGURED = {name.removesuffix(" change"): body for name, (_, _, body) in BODIES.items()}
 EVERY_BODY = pytest.mark.parametrize("route", BODIES)
 
@@ -51,6 +57,7 @@ SELECT (SELECT count(*) FROM audit_events), (SELECT count(*) FROM api_keys), (SE
     (SELECT count(*) FROM webhook_analytics t WHERE tenant_id = $1),
     (SELECT count(*) FROM webhook_deliveries t WHERE tenant_id = $1),
     (SELECT count(*) FROM idempotency_keys t WHERE tenant_id = $1),
+    (SELECT array_agg(t::text) FROM credential_versions t WHERE tenant_id = $1),
     (SELECT count(*) FROM delivery_replays t WHERE tenant_id = $1), (SELECT sum(accepted) FROM delivery_ledger)
 """
 
@@ -107,6 +114,13 @@ async def scene(acme, asked, n8n):
             kind = route.split()[0]
             created = await acme.client.post(f"{acme.path}/integrations/{kind}", json=CONFIGURED_FIRST[kind])
             assert created.status_code == 201, created.text
+        if route in ROTATING:
+            config = {"baseUrl": "http://127.0.0.1:1", "apiKey": "an-api-key"}
+            assert (await acme.client.post(f"{acme.path}/integrations/n8n", json=config)).status_code == 201
+        if route == "n8n switch":
+            new = {"apiKey": "another-api-key"}
+            staged = await acme.client.post(f"{acme.path}/integrations/n8n/rotation", json=new)
+            assert staged.status_code == 201, staged.text
         return Scene(acme, asked, route, webhook["id"])
 
     return made
@@ -142,7 +156,7 @@ async def test_what_can_not_be_read(scene, route):
 async def test_nothing_and_what_is_no_object(scene, route):
     place = await scene(route)
     before = await place.state()
-    nothing = () if route == "test" else (b"", b" ", b"null")  # there a body need not be
+    nothing = () if route in BODY_IS_OPTIONAL else (b"", b" ", b"null")  # there a body need not be
     for content in (*nothing, b"[]", b"[1]", b'"text"', b"5", b"true"):
         refused(await place.send(content))
     assert await place.state() == before
@@ -352,6 +366,10 @@ ONE_PARAMETER = [
     ("POST", f"{TENANT}/integrations/{{{{}}}}"),
     ("PUT", f"{TENANT}/integrations/{{{{}}}}"),
     ("DELETE", f"{TENANT}/integrations/{{{{}}}}"),
+    ("POST", f"{TENANT}/integrations/{{{{}}}}/test"),
+    *[(method, f"{TENANT}/integrations/{{{{}}}}/rotation") for method in ("GET", "POST", "DELETE")],
+    *[("POST", f"{TENANT}/integrations/{{{{}}}}/rotation/{step}") for step in ("rollback", "revoke")],
+    ("GET", f"{TENANT}/integrations/{{{{}}}}/rotation/versions"),
     ("DELETE", f"{PLATFORM}/api-keys/{{}}"),
     ("POST", "/api/tenants/{}/webhooks/orders/call"),
     ("POST", "/api/tenants/{tenant}/webhooks/{{}}/call"),
@@ -385,6 +403,7 @@ QUERIES = {
     f"{PLATFORM}/api-keys": ("tenantId", "limit", "cursor"),
     f"{TENANT}/audit": ("limit", "cursor"),
     f"{TENANT}/webhooks": ("limit", "cursor"),
+    f"{TENANT}/integrations/n8n/rotation/versions": ("limit", "cursor"),
     f"{TENANT}/webhooks/{{webhook}}/analytics": ("limit", "cursor"),
     f"{TENANT}/webhooks/analytics": ("startDate", "endDate", "status", "webhookId", "limit", "cursor"),
     f"{TENANT}/webhooks/analytics/summary": ("startDate", "endDate", "webhookId"),

@@ -53,6 +53,7 @@ class World:
         self._run = bridge.run
         self.key = bridge.run(self._app.api_keys.create_api_key("fuzz")).token.open()
         CANARY.made(self.key)
+        self._numbers = itertools.count()
 
     def ensure(self):
         """The path parameters of what is there."""
@@ -70,8 +71,15 @@ class World:
         for name in {"called", "changed"} - found.keys():
             found[name] = (await app.webhooks.create_n8n_webhook(TENANT, name, webhook_url=self._url)).id
         app.webhooks.forget(TENANT)
-        if (await app.integrations.get_tenant_integration(TENANT)) is None:
-            await app.integrations.create_tenant_integration(TENANT, n8n_base_url="https://n8n.example.com/webhook")
+        found_row = await app.integrations.get_tenant_integration(TENANT)
+        if found_row is None or found_row.n8n is None:
+            first = {"baseUrl": self._url, "apiKey": "a-first-key"}
+            await app.integrations.configure(TENANT, "n8n", first, create=True)
+        rotation = await app.rotations.status(TENANT, "n8n")
+        if rotation.staged is None:  # so that each step finds something to do
+            rotation = await app.rotations.stage(TENANT, "n8n", {"apiKey": f"key-number-{next(self._numbers)}"})
+        if rotation.previous is None and next(self._numbers) % 2:
+            await app.rotations.switch(TENANT, "n8n", force=True)
         known = {"tenantId": TENANT, "webhookId": str(found["changed"]), "workflowName": "called", "kind": "n8n"}
         return known | await self._delivered()
 
@@ -102,12 +110,17 @@ def document(bridge):
 
 TENANTS = f"{PLATFORM}/tenants"
 HOOKS = f"{TENANTS}/{{tenantId}}/webhooks"
+ONE = f"{TENANTS}/{{tenantId}}/integrations/{{kind}}"
 OPERATIONS = [
     *[(method, TENANTS) for method in ("GET", "POST")],
     *[(method, f"{TENANTS}/{{tenantId}}") for method in ("GET", "PATCH", "DELETE")],
     ("GET", f"{TENANTS}/{{tenantId}}/audit"),
     ("GET", f"{TENANTS}/{{tenantId}}/integrations"),
     *[(method, f"{TENANTS}/{{tenantId}}/integrations/{{kind}}") for method in ("POST", "PUT", "DELETE")],
+    ("POST", f"{ONE}/test"),
+    *[(method, f"{ONE}/rotation") for method in ("GET", "POST", "DELETE")],
+    *[("POST", f"{ONE}/rotation/{step}") for step in ("test", "switch", "rollback", "revoke")],
+    ("GET", f"{ONE}/rotation/versions"),
     *[(method, HOOKS) for method in ("GET", "POST")],
     *[(method, f"{HOOKS}/{{webhookId}}") for method in ("GET", "PUT", "DELETE")],
     ("POST", f"{HOOKS}/{{webhookId}}/signing-secret/rotate"),

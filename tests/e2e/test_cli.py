@@ -167,6 +167,7 @@ def test_the_commands_are_those_of_the_manual():
         "admin": ["create", "reset-password"],
         "tenant": ["create", "list", "show"],
         "keys": ["generate", "rekey", "retire", "rotate", "scan", "shred", "status"],
+        "credential": ["discard", "revoke", "rollback", "stage", "status", "switch", "test"],
     }
 
 

@@ -9,7 +9,19 @@ from fastapi.responses import RedirectResponse
 from starlette.exceptions import HTTPException
 
 from hookvault import __version__
-from hookvault.api import analytics, custody, deliveries, docs, health, integrations, keys, tenants, trial, webhooks
+from hookvault.api import (
+    analytics,
+    custody,
+    deliveries,
+    docs,
+    health,
+    integrations,
+    keys,
+    rotation,
+    tenants,
+    trial,
+    webhooks,
+)
 from hookvault.api.guard import Guard
 from hookvault.api.problem import Headers, plain_problem, problem
 from hookvault.api.schemas import ProblemOut
@@ -23,6 +35,8 @@ DESCRIPTION = (
 _ROUTERS = (
     tenants.router,
     integrations.router,
+    rotation.testing,
+    rotation.router,
     analytics.router,
     trial.router,
     webhooks.router,

@@ -42,7 +42,7 @@ async def create_integration(
     app: Services, who: Who, tenant_id: TenantID, kind: KindPath, body: ConfigBody, *, response: Response
 ) -> dict[str, Any]:
     """Configures an integration. What was generated, such as the verify token, is shown in this answer only."""
-    made = await app.integrations.configure(tenant_id, _kind(kind), body, create=True, actor=who.actor)
+    made = await app.integrations.configure(tenant_id, kind_of(kind), body, create=True, actor=who.actor)
     response.headers["etag"] = f'"{made.version}"'
     return _out(made)
 
@@ -60,7 +60,7 @@ async def update_integration(
 ) -> dict[str, Any]:
     """Changes an integration: an absent field keeps its value, a string replaces it, null clears it."""
     changed = await app.integrations.configure(
-        tenant_id, _kind(kind), body, create=False, if_version=if_version, actor=who.actor
+        tenant_id, kind_of(kind), body, create=False, if_version=if_version, actor=who.actor
     )
     response.headers["etag"] = f'"{changed.version}"'
     return _out(changed)
@@ -69,10 +69,11 @@ async def update_integration(
 @router.delete("/{kind}", status_code=204, responses=problems(404))
 async def delete_integration(app: Services, who: Who, tenant_id: TenantID, kind: KindPath) -> None:
     """Removes an integration with its secrets. Idempotent."""
-    await app.integrations.remove(tenant_id, _kind(kind), actor=who.actor)
+    await app.integrations.remove(tenant_id, kind_of(kind), actor=who.actor)
 
 
-def _kind(text: str) -> Kind:
+def kind_of(text: str) -> Kind:
+    """The kind that a path names. Raises NotFoundError, code `integration_not_found`."""
     if text not in KINDS:
         raise NotFoundError(
             f"There is no integration of that kind; there are {', '.join(KINDS)}.",

@@ -11,7 +11,9 @@ from hookvault.custody.presence import Presence
 from hookvault.custody.rekey import RekeyService
 from hookvault.custody.scan import ScanService
 from hookvault.db.pool import Database
+from hookvault.integrations.rotation import RotationService
 from hookvault.integrations.service import IntegrationService
+from hookvault.integrations.trial import IntegrationTrials
 from hookvault.ledger.model import Ledger
 from hookvault.settings import Settings
 from hookvault.tenants.service import TenantService
@@ -31,6 +33,8 @@ class App(Protocol):
     database: Database
     tenants: TenantService
     integrations: IntegrationService
+    integration_trials: IntegrationTrials
+    rotations: RotationService
     webhooks: WebhookService
     deliveries: DeliveryService
     replays: ReplayService

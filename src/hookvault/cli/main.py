@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from hookvault import __version__
-from hookvault.cli import admin, apikey, database, keys, tenant
+from hookvault.cli import admin, apikey, credential, database, keys, tenant
 from hookvault.cli.doctor import doctor
 from hookvault.cli.output import note
 from hookvault.cli.serve import serve
@@ -34,6 +34,7 @@ app.add_typer(apikey.app, name="api-key")
 app.add_typer(admin.app, name="admin")
 app.add_typer(tenant.app, name="tenant")
 app.add_typer(keys.app, name="keys")
+app.add_typer(credential.app, name="credential")
 
 
 def _print_version(wanted: bool) -> None:  # noqa: FBT001 - the signature of an option's callback

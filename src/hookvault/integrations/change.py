@@ -116,6 +116,11 @@ def destinations_of(provider: str) -> tuple[str, ...]:
     return _TRAVELLERS.get(provider, ((), ()))[0]
 
 
+def goes_with_secrets(provider: str, name: str) -> bool:
+    """Whether a field that says where secrets go is one of them, as a key's id is: it changes with each new key."""
+    return name in _TRAVELLERS.get(provider, ((), ()))[1]
+
+
 def _is_shown_secret(value: object) -> bool:
     return isinstance(value, Mapping) and "set" in value
 

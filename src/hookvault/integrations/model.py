@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
+from uuid import UUID
 
 Kind = Literal["whatsapp", "sms", "n8n"]
 KINDS: tuple[Kind, ...] = ("whatsapp", "sms", "n8n")
@@ -74,3 +75,72 @@ class StoredRow:
     created_by: str
     updated_at: datetime
     updated_by: str
+
+
+VersionState = Literal["staged", "current", "previous", "revoked", "discarded"]
+OpenState = Literal["staged", "current", "previous"]
+
+
+@dataclass(slots=True)
+class StoredVersion:
+    """A row of credential_versions: one generation of an integration's secrets.
+
+    `secrets` are sealed. They are here while the version is staged or previous; those of the current one stand in
+    tenant_integrations and nowhere else, and those of an ended one are gone. What may be shown of them stays.
+    """
+
+    id: UUID
+    kind: Kind
+    provider: str
+    number: int
+    state: VersionState
+    secrets: dict[str, str] = field(repr=False)
+    secret_hints: dict[str, dict[str, str | None]]
+    key_version: int
+    created_at: datetime
+    created_by: str
+    tested_at: datetime | None = None
+    test_code: str | None = None
+    switched_at: datetime | None = None
+    grace_until: datetime | None = None
+    ended_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CredentialVersion:
+    """One generation of an integration's secrets as it is shown. `number` counts up and is never used again."""
+
+    number: int
+    state: VersionState
+    provider: str
+    secrets: Mapping[str, SecretInfo]
+    created_at: datetime
+    created_by: str
+    tested_at: datetime | None
+    test_code: str | None
+    switched_at: datetime | None
+    grace_until: datetime | None
+    ended_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Rotation:
+    """How an integration's rotation stands. `version` is that of the integration, for If-Match."""
+
+    kind: Kind
+    provider: str
+    version: int
+    current: CredentialVersion
+    staged: CredentialVersion | None
+    previous: CredentialVersion | None
+    warnings: tuple[Mapping[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TestResult:
+    """What a provider said of credentials. `code` is `ok` or why not; the message never holds what was answered."""
+
+    ok: bool
+    code: str
+    message: str
+    checked_at: datetime

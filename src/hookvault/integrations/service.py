@@ -11,20 +11,22 @@ from hookvault.audit.model import IN_PROCESS, Actor
 from hookvault.clock import iso, now
 from hookvault.db.pool import Database, TenantTx
 from hookvault.errors import ConflictError, InvalidError, NotFoundError, PreconditionError
-from hookvault.integrations import store
+from hookvault.integrations import store, succession
 from hookvault.integrations.change import Change, destinations_of, read_change, secrets_to_repeat, validate
+from hookvault.integrations.layout import boxed, not_configured, refuse_lost
+from hookvault.integrations.layout import place_of as _place
+from hookvault.integrations.layout import provider_of as _provider_of
+from hookvault.integrations.layout import secret_names as _secret_names
 from hookvault.integrations.model import KINDS, Integration, Kind, StoredConfig, StoredRow, TenantIntegration
+from hookvault.integrations.succession import Turn
 from hookvault.integrations.view import integration_view, tenant_view
 from hookvault.providers.base import Provider
-from hookvault.providers.registry import N8N, WHATSAPP, sms_provider
 from hookvault.tenants import store as tenants
 from hookvault.vault.cipher import decrypt, is_ciphertext
 from hookvault.vault.mask import hint_of
-from hookvault.vault.registry import LOST, TENANT_INTEGRATIONS, Place
+from hookvault.vault.registry import LOST, TENANT_INTEGRATIONS
 from hookvault.vault.secret import Secret
 from hookvault.vault.service import KeyFault, TenantCipher, Vault
-
-_COLUMNS: Mapping[Kind, str] = {"whatsapp": "whatsapp_config", "sms": "sms_config"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +125,7 @@ class IntegrationService:
         """Removes all integrations of a tenant, secrets included. Idempotent."""
         async with self._database.tenant(tenant_id) as tx:
             if await store.delete(tx):
+                await store.end_versions(tx, None, now())
                 await audit.record(tx, actor, "integration.deleted", ("integration", "all"))
 
     async def configure(
@@ -151,7 +154,7 @@ class IntegrationService:
             if create and kind in row.configs:
                 raise _exists(kind)
             if not create and kind not in row.configs:
-                raise NotFoundError(f"This tenant has no {kind} integration yet.", code="integration_not_found")
+                raise not_configured(kind)
             return await self._apply(tx, row, cipher, Edit(kind, body, actor, moment, if_version=if_version))
 
     async def remove(self, tenant_id: str, kind: Kind, *, actor: Actor = IN_PROCESS) -> None:
@@ -162,6 +165,7 @@ class IntegrationService:
             if row is None or kind not in row.configs:
                 return
             removed = row.configs.pop(kind)
+            await store.end_versions(tx, kind, now())
             row.versions[kind] = {"at": iso(now()), "version": removed.version}
             row.updated_at, row.updated_by = now(), actor.label
             await store.save(tx, row)
@@ -178,14 +182,61 @@ class IntegrationService:
             await tenants.get(tx, tenant_id)
             row = await store.find(tx)
             if row is None or kind not in row.configs:
-                raise NotFoundError(f"This tenant has no {kind} integration yet.", code="integration_not_found")
+                raise not_configured(kind)
             cipher = await self._vault.at(tx, tenant_id, row.key_version)
-        values = row.configs[kind].values
-        secret = _secret_names(_provider_of(kind, values))
-        return {
-            name: cipher.open(_place(tenant_id, kind, name), value) if name in secret else value
-            for name, value in values.items()
-        }
+        return boxed(cipher, kind, row.configs[kind].values)
+
+    async def draft(
+        self, tenant_id: str, kind: Kind, body: Mapping[str, Any]
+    ) -> tuple[Provider, dict[str, str | Secret]]:
+        """A configuration as it would be with these changes, ready for use; nothing is stored.
+
+        Stored secrets are in it only where every field that says where they go is as stored.
+
+        Raises:
+            NotFoundError: `tenant_not_found`, or `integration_not_found` for no changes to nothing.
+            InvalidError: as `configure` does for these changes.
+        """
+        edit = Edit(kind, body, IN_PROCESS, now())
+        async with self._database.tenant(tenant_id) as tx:
+            await tenants.get(tx, tenant_id)
+            cipher = await self._vault.active(tx, tenant_id)
+            row = await store.find(tx)
+            stored = row.configs.get(kind) if row else None
+            if stored is None and not body:
+                raise not_configured(kind)
+            if row is not None and row.key_version != cipher.version:
+                cipher = await self._vault.at(tx, tenant_id, row.key_version)
+        provider, base = _base(edit, stored)
+        change = read_change(_without_provider(edit), provider, accept_sealed=False)
+        _refuse_lost(base, change)
+        change = validate(change, base, provider)
+        if base is not None:
+            self._check_destination(tenant_id, kind, (provider, cipher), base, change)
+        gone = {*change.cleared, *change.new}
+        kept = {name: value for name, value in (base.values if base else {}).items() if name not in gone}
+        secret = _secret_names(provider)
+        typed = {name: Secret(value) if name in secret else value for name, value in change.new.items()}
+        return provider, {**boxed(cipher, kind, kept), **typed}
+
+    async def locked(
+        self, tx: TenantTx, kind: Kind, if_version: int | None = None, *, lock: bool = True
+    ) -> tuple[StoredRow, TenantCipher]:
+        """A row with this integration in it, under the active data key; locked until the transaction ends, unless told not to.
+
+        Raises:
+            NotFoundError: `tenant_not_found` or `integration_not_found`.
+            PreconditionError: the integration is no longer at `if_version`.
+        """
+        await tenants.get(tx, tx.tenant_id)
+        cipher = await self._vault.active(tx, tx.tenant_id)
+        row = await store.find(tx, lock=lock)
+        if row is None or kind not in row.configs:
+            raise not_configured(kind)
+        if if_version is not None and row.configs[kind].version != if_version:
+            raise PreconditionError(f"The {kind} integration was changed since version {if_version}.")
+        await self._reseal(tx, row, cipher)
+        return row, cipher
 
     async def _apply(self, tx: TenantTx, row: StoredRow, cipher: TenantCipher, edit: Edit) -> Integration:
         """Changes one integration of a locked row, stores the row and the audit event."""
@@ -201,8 +252,7 @@ class IntegrationService:
         generated = _generated(provider, base, change)
         _refuse_lost(base, change)
         change = validate(change, base, provider)
-        if base is not None:
-            self._check_destination(row.tenant_id, edit.kind, (provider, cipher), base, change)
+        moved = base is None or self._check_destination(row.tenant_id, edit.kind, (provider, cipher), base, change)
         config = _merged(row, edit, base, change)
         for name, value in change.new.items():
             self._put(config, (edit, provider, cipher), name, value)
@@ -212,6 +262,9 @@ class IntegrationService:
         action = "integration.created" if stored is None else "integration.updated"
         changed = sorted({*change.new, *change.cleared})
         await audit.record(tx, edit.actor, action, ("integration", edit.kind), detail={"changed": changed})
+        turn = Turn(edit.kind, provider.kind, edit.actor, edit.moment)
+        replaced = not _secret_names(provider).isdisjoint(changed)
+        await succession.follow(tx, turn, row, replaced=replaced, moved=moved)
         return integration_view(edit.kind, config, provider, warnings=change.warnings, generated=generated)
 
     def _check_destination(
@@ -221,13 +274,16 @@ class IntegrationService:
         using: tuple[Provider, TenantCipher],
         stored: StoredConfig,
         change: Change,
-    ) -> None:
+    ) -> bool:
+        """Whether a field that says where secrets go is another now; refused unless those secrets come with it."""
         provider, cipher = using
         secret = _secret_names(provider)
         changed = set()
         for name in destinations_of(provider.kind):
             old = stored.values.get(name)
-            if name in change.new and old is not None:
+            if name in change.new and old == LOST:
+                changed.add(name)
+            elif name in change.new and old is not None:
                 was = cipher.open(_place(tenant_id, kind, name), old) if name in secret else Secret(old)
                 if not was.same_as(Secret(change.new[name])):
                     changed.add(name)
@@ -239,6 +295,7 @@ class IntegrationService:
                 code="secrets_required",
                 errors=[{"field": name, "message": "must be given again"} for name in missing],
             )
+        return bool(changed)
 
     async def _reseal(self, tx: TenantTx, row: StoredRow, cipher: TenantCipher) -> None:
         """Brings a row that an older data key sealed to the active one: a row names one key version for all it holds."""
@@ -274,12 +331,7 @@ def _refuse_lost(base: StoredConfig | None, change: Change) -> None:
         for name, value in values.items()
         if value == LOST and name not in change.new and name not in change.cleared
     ]
-    if lost:
-        raise InvalidError(
-            f"{', '.join(lost)} can't be opened any more: the key is gone. Give them again.",
-            code="secrets_required",
-            errors=[{"field": name, "message": "must be given again"} for name in lost],
-        )
+    refuse_lost(lost)
 
 
 def _bodies(
@@ -297,12 +349,6 @@ def _exists(kind: Kind) -> ConflictError:
     return ConflictError(
         f"This tenant has a {kind} integration already. Change it with PUT.", code="integration_exists"
     )
-
-
-def _provider_of(kind: Kind, values: Mapping[str, Any]) -> Provider:
-    if kind == "sms":
-        return sms_provider(values.get("provider", "twilio"))
-    return WHATSAPP if kind == "whatsapp" else N8N
 
 
 def _base(edit: Edit, stored: StoredConfig | None) -> tuple[Provider, StoredConfig | None]:
@@ -339,12 +385,3 @@ def _merged(row: StoredRow, edit: Edit, base: StoredConfig | None, change: Chang
         kept["provider"] = cast(str, named)
     enabled = change.enabled if change.enabled is not None else (before.enabled if before else True)
     return StoredConfig(enabled, kept, hints, last + 1, iso(edit.moment))
-
-
-def _secret_names(provider: Provider) -> set[str]:
-    return {field.name for field in provider.fields if field.secret}
-
-
-def _place(tenant_id: str, kind: Kind, name: str) -> Place:
-    field = "n8n_api_key" if kind == "n8n" else f"{_COLUMNS[kind]}.{name}"
-    return TENANT_INTEGRATIONS.place(tenant_id, field)

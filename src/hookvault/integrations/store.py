@@ -1,11 +1,13 @@
-"""All SQL on tenant_integrations."""
+"""All SQL on tenant_integrations and credential_versions."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
-from hookvault.db.pool import Row, TenantTx
-from hookvault.integrations.model import Kind, StoredConfig, StoredRow
+from hookvault.db.pool import Row, SystemTx, TenantTx
+from hookvault.errors import InvalidError
+from hookvault.integrations.model import Kind, OpenState, StoredConfig, StoredRow, StoredVersion
+from hookvault.paging import Page, cut, decode_cursor, encode_cursor
 
 # An empty row first, so that two admins who configure a new tenant at once wait for each other at the lock below.
 _ENSURE = """
@@ -28,6 +30,45 @@ WHERE tenant_id = $1
 """
 
 _DELETE = "DELETE FROM tenant_integrations WHERE tenant_id = $1"
+
+_VERSION_COLUMNS = (
+    "id, kind, provider, number, state, secrets, secret_hints, key_version, created_at, created_by, tested_at, test_code, "
+    "switched_at, grace_until, ended_at"
+)
+
+_INSERT_VERSION = f"""
+INSERT INTO credential_versions (tenant_id, {_VERSION_COLUMNS})
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
+"""  # noqa: S608 - constants only
+
+_OPEN_VERSIONS = f"""
+SELECT {_VERSION_COLUMNS} FROM credential_versions
+WHERE tenant_id = $1 AND kind = $2 AND state IN ('staged', 'current', 'previous') ORDER BY number
+"""  # noqa: S608 - constants only
+
+_LIST_VERSIONS = f"""
+SELECT {_VERSION_COLUMNS} FROM credential_versions
+WHERE tenant_id = $1 AND kind = $2 AND ($3::int IS NULL OR number < $3) ORDER BY number DESC LIMIT $4
+"""  # noqa: S608 - constants only
+
+_LAST_NUMBER = "SELECT coalesce(max(number), 0) FROM credential_versions WHERE tenant_id = $1 AND kind = $2"
+
+_SAVE_VERSION = """
+UPDATE credential_versions SET state = $3, secrets = $4, secret_hints = $5, key_version = $6, tested_at = $7, test_code = $8,
+    switched_at = $9, grace_until = $10, ended_at = $11
+WHERE tenant_id = $1 AND id = $2
+"""
+
+# An ended version keeps what may be shown of it, and nothing else.
+_END_ALL = """
+UPDATE credential_versions SET secrets = '{}', ended_at = $3,
+    state = CASE state WHEN 'staged' THEN 'discarded' ELSE 'revoked' END
+WHERE tenant_id = $1 AND ($2::text IS NULL OR kind = $2) AND state IN ('staged', 'current', 'previous')
+"""
+
+_DUE = """
+SELECT tenant_id, kind FROM credential_versions WHERE state = 'previous' AND grace_until <= $1 ORDER BY grace_until LIMIT 1000
+"""
 
 
 async def find(tx: TenantTx, *, lock: bool = False) -> StoredRow | None:
@@ -72,6 +113,60 @@ async def save(tx: TenantTx, row: StoredRow) -> None:
 async def delete(tx: TenantTx) -> bool:
     """Deletes the tenant's row; whether there was one."""
     return await tx.execute(_DELETE, tx.tenant_id) > 0
+
+
+async def find_versions(tx: TenantTx, kind: Kind, *, lock: bool = False) -> dict[OpenState, StoredVersion]:
+    """An integration's versions that are not ended, by state: one of each at most."""
+    rows = await tx.fetch(_OPEN_VERSIONS + (" FOR UPDATE" if lock else ""), tx.tenant_id, kind)
+    return {row["state"]: StoredVersion(**row) for row in rows}
+
+
+async def last_number(tx: TenantTx, kind: Kind) -> int:
+    """The highest number of an integration's versions so far; 0 without any."""
+    return int(await tx.fetchval(_LAST_NUMBER, tx.tenant_id, kind))
+
+
+async def insert_version(tx: TenantTx, version: StoredVersion) -> None:
+    """Stores a new version."""
+    identity = (version.id, version.kind, version.provider, version.number, version.state)
+    sealed = (version.secrets, version.secret_hints, version.key_version, version.created_at, version.created_by)
+    await tx.execute(_INSERT_VERSION, tx.tenant_id, *identity, *sealed, *_course(version))
+
+
+async def save_version(tx: TenantTx, version: StoredVersion) -> None:
+    """Stores a changed version."""
+    sealed = (version.state, version.secrets, version.secret_hints, version.key_version)
+    await tx.execute(_SAVE_VERSION, tx.tenant_id, version.id, *sealed, *_course(version))
+
+
+async def end_versions(tx: TenantTx, kind: Kind | None, moment: datetime) -> None:
+    """Ends all versions of an integration, or of all; their secrets are gone."""
+    await tx.execute(_END_ALL, tx.tenant_id, kind, moment)
+
+
+async def list_versions(tx: TenantTx, kind: Kind, *, limit: int, cursor: str | None) -> Page[StoredVersion]:
+    """A page of an integration's versions, newest first. Raises InvalidError for a foreign cursor."""
+    before = None if cursor is None else _number_of(kind, cursor)
+    rows = await tx.fetch(_LIST_VERSIONS, tx.tenant_id, kind, before, limit + 1)
+    found = [StoredVersion(**row) for row in rows]
+    return cut(found, limit, lambda version: encode_cursor(f"versions of {kind}", str(version.number)))
+
+
+async def list_due(tx: SystemTx, moment: datetime) -> Sequence[tuple[str, Kind]]:
+    """Tenants and kinds whose previous version's grace has ended, 1,000 at most."""
+    return [(row["tenant_id"], cast(Kind, row["kind"])) for row in await tx.fetch(_DUE, moment)]
+
+
+def _course(version: StoredVersion) -> tuple[Any, ...]:
+    times = (version.switched_at, version.grace_until, version.ended_at)
+    return (version.tested_at, version.test_code, *times)
+
+
+def _number_of(kind: Kind, cursor: str) -> int:
+    (text,) = decode_cursor(f"versions of {kind}", cursor, 1)
+    if not (text.isascii() and text.isdigit() and len(text) < 10):
+        raise InvalidError("The cursor is not one that this list gave out.", code="invalid_cursor")
+    return int(text)
 
 
 def _stored(row: Row) -> StoredRow:

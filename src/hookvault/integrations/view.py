@@ -1,15 +1,20 @@
 """What may be shown of stored integrations. Needs no key: hints were made when the secrets were stored."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from hookvault.integrations.model import (
+    CredentialVersion,
     Integration,
     Kind,
+    OpenState,
+    Rotation,
     SecretInfo,
     StoredConfig,
     StoredRow,
+    StoredVersion,
     TenantIntegration,
 )
 from hookvault.providers.base import Provider
@@ -81,4 +86,37 @@ def secret_info(stored: str | None, hint: Mapping[str, str | None] | None, fault
         key_needed=fault.key_needed if fault else None,
         hint=(hint or {}).get("hint"),
         updated_at=datetime.fromisoformat(stored_at) if stored_at else None,
+    )
+
+
+def version_view(version: StoredVersion) -> CredentialVersion:
+    """A version without its secrets."""
+    ended = version.state in ("revoked", "discarded")
+    # Of the current one no secret is stored here, so its name stands for it: what counts is that it is not LOST.
+    shown = {name: secret_info(version.secrets.get(name, name), hint) for name, hint in version.secret_hints.items()}
+    return CredentialVersion(
+        number=version.number,
+        state=version.state,
+        provider=version.provider,
+        secrets={name: replace(info, set=info.set and not ended) for name, info in shown.items()},
+        created_at=version.created_at,
+        created_by=version.created_by,
+        tested_at=version.tested_at,
+        test_code=version.test_code,
+        switched_at=version.switched_at,
+        grace_until=version.grace_until,
+        ended_at=version.ended_at,
+    )
+
+
+def rotation_view(current: StoredVersion, version: int, others: Mapping[OpenState, StoredVersion]) -> Rotation:
+    """How a rotation stands: the current version, the integration's own, and what is staged and previous."""
+    shown = {state: version_view(found) for state, found in others.items()}
+    return Rotation(
+        kind=current.kind,
+        provider=current.provider,
+        version=version,
+        current=version_view(current),
+        staged=shown.get("staged"),
+        previous=shown.get("previous"),
     )

@@ -1,6 +1,46 @@
 """Amazon SNS, for SMS."""
 
+import re
+
 from hookvault.providers.base import Field, Provider
+from hookvault.providers.proof import FORM, Code, Config, Occasion, Proof, ProofRequest, by_status, text_of
+from hookvault.providers.sigv4 import Signer, sign
+
+_IDENTITY = b"Action=GetCallerIdentity&Version=2011-06-15"
+_ERROR = re.compile(rb"<Code>(\w+)</Code>")
+_REFUSED = frozenset(
+    {b"InvalidClientTokenId", b"SignatureDoesNotMatch", b"ExpiredToken", b"IncompleteSignature"}
+    | {b"MissingAuthenticationToken", b"UnrecognizedClientException"}
+)
+_LIMITED = frozenset({b"Throttling", b"ThrottlingException", b"RequestLimitExceeded"})
+
+
+def _base(config: Config) -> str:
+    region = text_of(config, "region")
+    return f"https://sts.{region}.amazonaws.com" + (".cn" if region.startswith("cn-") else "")
+
+
+def _caller(config: Config, occasion: Occasion) -> ProofRequest:
+    """Who the key belongs to: the one question that every key may ask."""
+    signer = Signer(
+        text_of(config, "accessKeyId"), text_of(config, "secretAccessKey"), text_of(config, "region"), "sts"
+    )
+    headers = (("content-type", FORM),)
+    signed = sign(signer, "POST", [*headers, ("host", occasion.host)], _IDENTITY, occasion.moment)
+    return ProofRequest("POST", "/", (*headers, *signed), _IDENTITY)
+
+
+def _verdict(_config: Config, status: int, body: bytes) -> Code:
+    if status == 200:
+        return "ok" if b"<GetCallerIdentityResult>" in body and b"<Account>" in body else "unexpected_answer"
+    found = _ERROR.search(body)
+    code = found[1] if found else b""
+    if code in _REFUSED:
+        return "auth_failed"
+    if code in _LIMITED:
+        return "rate_limited"
+    return by_status(status) if status >= 300 else "unexpected_answer"
+
 
 AWS_SNS = Provider(
     kind="aws_sns",
@@ -42,4 +82,5 @@ AWS_SNS = Provider(
             max_length=64,
         ),
     ),
+    proofs=(Proof(fields=("accessKeyId", "secretAccessKey"), base=_base, request=_caller, verdict=_verdict),),
 )

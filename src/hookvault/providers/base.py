@@ -12,6 +12,7 @@ from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from hookvault.errors import InvalidError
+from hookvault.providers.proof import Proof
 
 E164 = r"^\+[1-9][0-9]{6,14}$"
 MAX_UNKNOWN_LISTED = 20  # a body of thousands of unknown fields must not be answered by a longer one
@@ -103,6 +104,7 @@ class Provider:
         fields: In the order that a form shows them.
         one_of: Of each group at least one field must be set.
         together: Of each group all or none should be set; else it warns.
+        proofs: The calls that prove a configuration, in order; the first that fails is the verdict.
     """
 
     kind: str
@@ -110,6 +112,7 @@ class Provider:
     fields: tuple[Field, ...]
     one_of: tuple[tuple[str, ...], ...] = ()
     together: tuple[tuple[str, ...], ...] = ()
+    proofs: tuple[Proof, ...] = ()
 
     def check(self, config: Mapping[str, Any], *, stored: Collection[str] = ()) -> Checked:
         """The configuration, trimmed; null and empty optional fields are left out.

@@ -1,6 +1,51 @@
 """Twilio, for SMS."""
 
+from urllib.parse import quote
+
 from hookvault.providers.base import E164, Field, Provider
+from hookvault.providers.proof import Code, Config, Occasion, Proof, ProofRequest, basic, by_status, object_of, text_of
+
+
+def _base(_config: Config) -> str:
+    return "https://api.twilio.com/2010-04-01"
+
+
+def _account(config: Config, _occasion: Occasion) -> ProofRequest:
+    sid = text_of(config, "accountSid")
+    return ProofRequest("GET", f"/Accounts/{quote(sid, safe='')}.json", basic(sid, text_of(config, "authToken")))
+
+
+def _messages(config: Config, _occasion: Occasion) -> ProofRequest:
+    """What a standard API key may read, unlike the account itself."""
+    path = f"/Accounts/{quote(text_of(config, 'accountSid'), safe='')}/Messages.json?PageSize=1"
+    return ProofRequest("GET", path, basic(text_of(config, "apiKeySid"), text_of(config, "apiKeySecret")))
+
+
+def _account_verdict(config: Config, status: int, body: bytes) -> Code:
+    account = object_of(body)
+    if status != 200:
+        return _error(status, account.get("code"))
+    if not isinstance(account.get("sid"), str):
+        return "unexpected_answer"
+    if account["sid"] != text_of(config, "accountSid"):
+        return "wrong_account"
+    return "ok" if account.get("status") == "active" else "auth_failed"  # suspended or closed: nothing can be sent
+
+
+def _messages_verdict(_config: Config, status: int, body: bytes) -> Code:
+    answer = object_of(body)
+    if status != 200:
+        return _error(status, answer.get("code"))
+    return "ok" if isinstance(answer.get("messages"), list) else "unexpected_answer"
+
+
+def _error(status: int, code: object) -> Code:
+    if code in (20003, 20403):  # not authenticated; the account is suspended
+        return "auth_failed"
+    if status == 404:
+        return "wrong_account"
+    return by_status(status) if status >= 300 else "unexpected_answer"
+
 
 TWILIO = Provider(
     kind="twilio",
@@ -57,4 +102,8 @@ TWILIO = Provider(
     ),
     one_of=(("phoneNumber", "messagingServiceSid"),),
     together=(("apiKeySid", "apiKeySecret"),),
+    proofs=(
+        Proof(fields=("accountSid", "authToken"), base=_base, request=_account, verdict=_account_verdict),
+        Proof(fields=("apiKeySid", "apiKeySecret"), base=_base, request=_messages, verdict=_messages_verdict),
+    ),
 )

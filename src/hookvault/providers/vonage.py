@@ -1,6 +1,22 @@
 """Vonage, for SMS."""
 
 from hookvault.providers.base import Field, Provider
+from hookvault.providers.proof import Code, Config, Occasion, Proof, ProofRequest, basic, by_status, object_of, text_of
+
+
+def _base(_config: Config) -> str:
+    return "https://rest.nexmo.com"
+
+
+def _balance(config: Config, _occasion: Occasion) -> ProofRequest:
+    return ProofRequest("GET", "/account/get-balance", basic(text_of(config, "apiKey"), text_of(config, "apiSecret")))
+
+
+def _verdict(_config: Config, status: int, body: bytes) -> Code:
+    if status != 200:
+        return by_status(status) if status >= 300 else "unexpected_answer"
+    return "ok" if isinstance(object_of(body).get("value"), int | float) else "unexpected_answer"
+
 
 VONAGE = Provider(
     kind="vonage",
@@ -41,4 +57,5 @@ VONAGE = Provider(
             value_kind="phone",
         ),
     ),
+    proofs=(Proof(fields=("apiKey", "apiSecret"), base=_base, request=_balance, verdict=_verdict),),
 )

@@ -73,7 +73,7 @@ CREATE TABLE backups (
 )
 
 -- The secrets of an integration as they are rotated: staged, tested, current, previous (still valid for a while), revoked.
--- What is current stands in tenant_integrations as well; a version's values are sealed, and never shown.
+-- What is current stands in tenant_integrations and only there; a version's values are sealed, and never shown.
 CREATE TABLE credential_versions (
     tenant_id text NOT NULL REFERENCES tenants (id) ON DELETE CASCADE,
     id uuid NOT NULL,
