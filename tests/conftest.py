@@ -35,7 +35,11 @@ def pytest_configure(config: pytest.Config) -> None:
         folder = tempfile.mkdtemp(prefix="hookvault-tests-")
         os.environ[CLUSTER] = folder
         for name in list(os.environ):
-            if name.startswith(("WEBHOOK_", "ENCRYPTION_")) or name in ("DATABASE_URL", "APP_ENV", "SESSION_SECRET"):
+            if name.startswith(("WEBHOOK_", "ENCRYPTION_", "IMPORT_")) or name in (
+                "DATABASE_URL",
+                "APP_ENV",
+                "SESSION_SECRET",
+            ):
                 del os.environ[name]
 
 

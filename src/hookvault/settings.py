@@ -49,6 +49,12 @@ class Settings(BaseSettings):
     )
     encryption_key_next: SecretStr | None = Field(None, description="The coming key while keys are rotated.")
     encryption_key_previous: SecretStr | None = Field(None, description="The former key until it is retired.")
+    import_database_url: SecretStr | None = Field(
+        None, description="The former system's PostgreSQL database, for `hookvault import` only; it is only read."
+    )
+    import_encryption_key: SecretStr | None = Field(
+        None, description="The key of that system's secrets; by default it is ENCRYPTION_KEY."
+    )
     session_secret: SecretStr | None = Field(
         None,
         description="Signs sessions, 32 characters or more; required in production.",
@@ -117,7 +123,15 @@ class Settings(BaseSettings):
     def _key(cls, value: SecretStr | None) -> SecretStr | None:
         return None if value is None else SecretStr(check_key(value.get_secret_value().strip()))
 
-    @field_validator("database_url")
+    @field_validator("import_encryption_key")
+    @classmethod
+    def _foreign_key(cls, value: SecretStr | None) -> SecretStr | None:
+        """Only its form: what another system was protected with can't be chosen any more."""
+        if value is not None and not _KEY.match(value.get_secret_value().strip()):
+            raise ValueError("must be exactly 64 hexadecimal characters, the key of the system to import from")
+        return None if value is None else SecretStr(value.get_secret_value().strip().lower())
+
+    @field_validator("database_url", "import_database_url")
     @classmethod
     def _postgres(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None and not value.get_secret_value().startswith(("postgresql://", "postgres://")):

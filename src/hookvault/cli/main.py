@@ -10,6 +10,7 @@ import typer
 from hookvault import __version__
 from hookvault.cli import admin, apikey, credential, database, keys, tenant
 from hookvault.cli.doctor import doctor
+from hookvault.cli.intake import intake
 from hookvault.cli.output import note
 from hookvault.cli.serve import serve
 from hookvault.cli.worker import worker
@@ -29,6 +30,7 @@ app = typer.Typer(
 app.command()(serve)
 app.command()(worker)
 app.command()(doctor)
+app.command("import")(intake)
 app.add_typer(database.app, name="db")
 app.add_typer(apikey.app, name="api-key")
 app.add_typer(admin.app, name="admin")

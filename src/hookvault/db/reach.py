@@ -23,11 +23,18 @@ _CAUSES: tuple[tuple[type[BaseException], str], ...] = (
 )
 
 
-def unreachable(error: BaseException, dsn: str | None = None) -> UnavailableError:
-    """The error for a database that did not do what it was asked, code `database_unavailable`."""
+def unreachable(error: BaseException, dsn: str | None = None, *, variable: str = "DATABASE_URL") -> UnavailableError:
+    """The error for a database that did not do what it was asked, code `database_unavailable`.
+
+    Args:
+        error: What went wrong.
+        dsn: The database's URL, to name its place.
+        variable: The setting that holds the URL.
+    """
     cause = next((words for kind, words in _CAUSES if isinstance(error, kind)), "the connection was lost")
-    advice = "Check that PostgreSQL runs and DATABASE_URL is right"
-    if dsn is None or "host=/" in dsn or "host=%2F" in dsn:
+    advice = f"Check that PostgreSQL runs and {variable} is right"
+    embedded = dsn is None or "host=/" in dsn or "host=%2F" in dsn
+    if embedded and variable == "DATABASE_URL":
         advice += "; without DATABASE_URL, start the embedded one with: hookvault db migrate"
     return UnavailableError(
         f"The database{_place(dsn)} does not answer: {cause}. {advice}.", code="database_unavailable"

@@ -19,7 +19,7 @@ from hookvault.ids import NAME_PATTERN, is_name
 from hookvault.paging import Page
 from hookvault.queue.end import end_waiting
 from hookvault.tenants import store
-from hookvault.tenants.model import Tenant
+from hookvault.tenants.model import Tenant, TenantStatus
 from hookvault.vault.service import Vault
 
 _NAME_LENGTH = 200
@@ -33,7 +33,13 @@ class TenantService:
         self._vault = vault
 
     async def create_tenant(
-        self, name: str, *, tenant_id: str | None = None, slug: str | None = None, actor: Actor = IN_PROCESS
+        self,
+        name: str,
+        *,
+        tenant_id: str | None = None,
+        slug: str | None = None,
+        status: TenantStatus = "active",
+        actor: Actor = IN_PROCESS,
     ) -> Tenant:
         """Makes a tenant with its own data key. The id defaults to the slug, and both to a form of the name.
 
@@ -44,12 +50,14 @@ class TenantService:
         _check_display_name(name)
         base = tenant_id or slug or _derived(name)
         moment = now()
-        tenant = Tenant(tenant_id or base, slug or base, name.strip(), "active", 1, moment, moment)
+        tenant = Tenant(tenant_id or base, slug or base, name.strip(), status, 1, moment, moment)
         _check_name("id", tenant.id)
         _check_name("slug", tenant.slug)
         async with self._database.system() as tx:
             await store.insert(tx, tenant)
             await self._vault.add_key(tx, tenant.id)
+            if status == "suspended":
+                await admission.hold_tenant(tx, tenant.id, held=True)
             await audit.record(tx, actor, "tenant.created", ("tenant", tenant.id), tenant_id=tenant.id)
         return tenant
 

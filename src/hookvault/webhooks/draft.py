@@ -25,11 +25,16 @@ async def address(tx: TenantTx, policy: AddressPolicy, workflow_name: str, url: 
         if n8n is None or not n8n.enabled:
             message = "Give webhookUrl, or configure and enable the tenant's n8n integration to derive it from."
             raise InvalidError(message, errors=[{"field": "webhookUrl", "message": "is required"}])
-        base = n8n.values["baseUrl"].rstrip("/")
-        named = base.replace("{tenantId}", tenant.id).replace("{slug}", tenant.slug)
-        url = f"{named if named != base else f'{base}/{tenant.id}'}/{kebab_case(workflow_name)}"
+        url = derived(n8n.values["baseUrl"], tenant.id, tenant.slug, workflow_name)
     check_url(url, policy)
     return url
+
+
+def derived(base_url: str, tenant_id: str, slug: str, workflow_name: str) -> str:
+    """A webhook's address under a tenant's n8n base URL."""
+    base = base_url.rstrip("/")
+    named = base.replace("{tenantId}", tenant_id).replace("{slug}", slug)
+    return f"{named if named != base else f'{base}/{tenant_id}'}/{kebab_case(workflow_name)}"
 
 
 def blank(tenant_id: str, workflow_name: str, url: str, editing: Editing) -> StoredWebhook:

@@ -110,6 +110,9 @@ class Counters:
     last_called_at: datetime | None = None
 
 
+NEVER_CALLED = Counters()
+
+
 class CallRecord(NamedTuple):
     """One HTTP attempt: one row of webhook_analytics. `response_time` is in ms; JSON columns hold JSON text as bytes.
 

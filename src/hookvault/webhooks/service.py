@@ -27,7 +27,7 @@ from hookvault.webhooks.delivery import DeliveryService, check_request
 from hookvault.webhooks.draft import address, blank
 from hookvault.webhooks.edit import check_fields, fault
 from hookvault.webhooks.endpoint import Endpoints
-from hookvault.webhooks.model import CallRequest, CallResult, Counters, StoredWebhook, Webhook
+from hookvault.webhooks.model import NEVER_CALLED, CallRequest, CallResult, Counters, StoredWebhook, Webhook
 from hookvault.webhooks.once import OnceCaller
 from hookvault.webhooks.payload import encode_payload
 from hookvault.webhooks.seal import resealed
@@ -63,7 +63,13 @@ class WebhookService:
         self._once = OnceCaller(database)
 
     async def create_n8n_webhook(
-        self, tenant_id: str, workflow_name: str, *, actor: Actor = IN_PROCESS, **fields: Any
+        self,
+        tenant_id: str,
+        workflow_name: str,
+        *,
+        actor: Actor = IN_PROCESS,
+        counters: Counters = NEVER_CALLED,
+        **fields: Any,
     ) -> Webhook:
         """Makes a webhook with a generated signing secret, which only this answer holds.
 
@@ -71,6 +77,7 @@ class WebhookService:
             tenant_id: Whose webhook.
             workflow_name: Unique within the tenant.
             actor: Who does it, for the audit log.
+            counters: How often it was called before it came here.
             fields: Any of webhook_url, description, is_active, auth_type, auth_config, auth_token, static_headers, policy.
                 Without webhook_url it is derived from the tenant's n8n base URL.
 
@@ -87,13 +94,13 @@ class WebhookService:
             editing = Editing(cipher, moment, actor.label)
             webhook = apply(blank(tenant_id, workflow_name, url, editing), {**fields, "webhook_url": url}, editing)
             webhook = with_signing_secret(webhook, secret, editing)
-            await store.insert(tx, webhook)
+            await store.insert(tx, webhook, counters)
             if not webhook.is_active:
                 await admission.hold(tx, tenant_id, webhook.id, _SWITCHED_OFF)
             detail = {"workflowName": workflow_name}
             await audit.record(tx, actor, "webhook.created", ("webhook", str(webhook.id)), detail=detail)
         self._endpoints.forget(tenant_id)
-        return view(webhook, Counters(), signing_secret=secret)
+        return view(webhook, counters, signing_secret=secret)
 
     async def get_n8n_webhook(self, tenant_id: str, webhook_id: UUID) -> Webhook:
         """A webhook with its counters. Raises NotFoundError, code `webhook_not_found` or `tenant_not_found`."""

@@ -28,7 +28,10 @@ INSERT INTO n8n_webhooks (id, tenant_id, workflow_name, webhook_url, description
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)
 """
 
-_INSERT_COUNTERS = "INSERT INTO n8n_webhook_counters (tenant_id, webhook_id) VALUES ($1, $2)"
+_INSERT_COUNTERS = """
+INSERT INTO n8n_webhook_counters (tenant_id, webhook_id, total_calls, successful_calls, failed_calls, last_called_at)
+VALUES ($1, $2, $3, $4, $5, $6)
+"""
 
 _UPDATE = """
 UPDATE n8n_webhooks SET workflow_name = $3, webhook_url = $4, description = $5, is_active = $6, auth_type = $7,
@@ -156,8 +159,8 @@ class Limits(NamedTuple):
     concurrency: int | None
 
 
-async def insert(tx: TenantTx, webhook: StoredWebhook) -> None:
-    """Stores a new webhook. Raises ConflictError, code `webhook_exists`, when the workflow name is taken."""
+async def insert(tx: TenantTx, webhook: StoredWebhook, counters: Counters) -> None:
+    """Stores a new webhook, counted so far. Raises ConflictError, code `webhook_exists`, when the workflow name is taken."""
     values = (
         webhook.config_version,
         webhook.created_at,
@@ -169,7 +172,8 @@ async def insert(tx: TenantTx, webhook: StoredWebhook) -> None:
         await tx.execute(_INSERT, webhook.id, webhook.tenant_id, *_settable(webhook), *values)
     except asyncpg.UniqueViolationError:
         raise _taken(webhook) from None
-    await tx.execute(_INSERT_COUNTERS, webhook.tenant_id, webhook.id)
+    counted = (counters.total_calls, counters.successful_calls, counters.failed_calls, counters.last_called_at)
+    await tx.execute(_INSERT_COUNTERS, webhook.tenant_id, webhook.id, *counted)
 
 
 async def update(tx: TenantTx, webhook: StoredWebhook) -> None:

@@ -1,0 +1,1 @@
+"""Takes over the database of an existing Node.js system."""
