@@ -1,11 +1,7 @@
 """The stored form, its strict parser, its compatibility with Node, and the binding of fields to places."""
 
-import json
 import re
-import shutil
-import subprocess
 import traceback
-from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -15,29 +11,13 @@ from hypothesis import strategies as st
 from hookvault.errors import CipherError, HookvaultError, InvalidError, SetupError
 from hookvault.vault import decrypt, encrypt
 from hookvault.vault.cipher import FieldCipher, associated_data, is_ciphertext, length_prefixed, parse
+from node import in_node, needs_node
 
 KEY = "8f2a4b6c0d1e3f5a7b9c8d0e2f4a6b8c1d3e5f7a9b0c2d4e6f8a1b3c5d7e9f00"
 OTHER_KEY = "0" * 63 + "1"
 FORM = re.compile(r"[0-9a-f]{24}:[0-9a-f]{32}:([0-9a-f]{2})*\Z")
 TEXTS = ["", "a", "sk_live_abc123xyz789", "Grüße, 東京 🔑 \x00 end", "x" * 100_000]
 PLACE = {"table": "tenant_integrations", "row_id": "r1", "field": "accessToken", "tenant_id": "acme"}
-NODE = shutil.which("node")
-needs_node = pytest.mark.skipif(
-    NODE is None, reason="COMPATIBILITY WITH NODE IS NOT TESTED: there is no `node` on the PATH"
-)
-
-
-def in_node(requests):
-    script = Path(__file__).with_name("node_cipher.js")
-    run = subprocess.run(
-        [NODE, str(script)],
-        input=json.dumps(requests),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=True,
-    )
-    return json.loads(run.stdout)
 
 
 @settings(deadline=None)

@@ -208,7 +208,7 @@ def _object(text: str | None, opener: Opener) -> tuple[dict[str, Any], str | Non
         try:
             value = json.loads(text)
         except (ValueError, RecursionError):
-            opened = opener.open(text)
+            opened = opener.open(text, nested=True)
             if opened.secret is None or opened.plain:
                 return {}, opened.reason if opened.reason not in (None, "mask") else "not_json"
             value = opened.secret.open()

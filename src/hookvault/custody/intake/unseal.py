@@ -24,7 +24,7 @@ REASONS: dict[str, str] = {
 
 _HEX = "[0-9a-f]"
 _STARTS = rf"(?<!{_HEX}){_HEX}{{16,}}:{_HEX}{{8,}}:"  # as a ciphertext does, wherever it stands in the text
-_CUT = rf"\A{_HEX}{{24}}(?:{_HEX}{{8}})?:{_HEX}*\Z"  # an IV and what is left of the tag
+_CUT = rf"\A{_HEX}{{24}}(?:{_HEX}{{8}})?:{_HEX}*(?::|\Z)"  # an IV and what is left of the tag
 _RESEMBLES = re.compile(f"{_STARTS}|{_CUT}", re.IGNORECASE | re.ASCII)
 _SHORT_TAG = re.compile(rf"(?:{_HEX}{{24}}|{_HEX}{{32}}):(?:{_HEX}{{2}}){{4,15}}:({_HEX}*)\Z", re.IGNORECASE | re.ASCII)
 
@@ -54,10 +54,14 @@ class Opener:
         self._aead = AESGCM(read_key(key.open()))
         self.opened = 0
 
-    def open(self, text: str | None) -> Opened:
+    def open(self, text: str | None, *, nested: bool = False) -> Opened:
         """What a field holds. Null and empty texts, also encrypted ones, are nothing at all.
 
         A text that resembles no ciphertext is taken as it is: such a system stored some values in the clear.
+
+        Args:
+            text: As it is stored.
+            nested: Whether what opens may hold ciphertexts itself, as a whole configuration does.
         """
         if text is None or not text.strip():
             return Opened()
@@ -66,7 +70,7 @@ class Opener:
         found = self._decrypted(text)
         if found.secret is not None:
             self.opened += 1
-        return _judged(found)
+        return found if nested else _judged(found)
 
     def _decrypted(self, text: str) -> Opened:
         try:
