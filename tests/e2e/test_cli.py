@@ -162,6 +162,7 @@ def test_the_commands_are_those_of_the_manual():
         "serve": [],
         "worker": [],
         "doctor": [],
+        "import": [],
         "db": ["clean", "migrate", "stop", "url"],
         "api-key": ["create", "list", "revoke"],
         "admin": ["create", "reset-password"],
