@@ -1,6 +1,7 @@
 """The import of a former system's database: everything sealed anew, each loss told, a second run changes nothing."""
 
 import secrets
+import time
 from contextlib import asynccontextmanager
 
 import asyncpg
@@ -262,6 +263,43 @@ async def test_what_nobody_could_save_is_skipped_with_its_reason(old, load, name
     await old.add("n8n_webhooks", **{"tenant_id": name, "workflow_name": "w", **columns})
     what, result, reason = next(line for line in told(await load(old, dry_run=dry_run)) if "webhook" in line[0])
     assert (what, result, reason) == (f"webhook {columns.get('workflow_name', 'w')}", "skipped", code)
+
+
+async def test_the_report_quotes_no_value(old, load, name):
+    """Also not where somebody put a secret into a field that holds none."""
+    await old.add("tenants", id=name, name="A")
+    mark = "hunter2hunter2"
+    await old.add(
+        "tenant_integrations",
+        tenant_id=name,
+        n8n_base_url=f"https://ann:{mark}@n8n.example.com",
+        sms_config={"provider": mark},
+        whatsapp_config={"phoneNumberId": f"{mark}\t", "accessToken": f"{mark}\n"},
+    )
+    for number, columns in enumerate(
+        (
+            {"webhook_url": f"https://ann:{mark}@n8n.example.com/w"},
+            {"webhook_url": f"ftp://{mark}.example.com/w?token={mark}"},
+            {"webhook_url": f"https://169.254.169.254/{mark}"},
+            {"auth_type": mark},
+            {"auth_type": "header", "auth_config": {"headerName": f"{mark} x"}, "auth_token": mark},
+            {"auth_type": "basic", "auth_config": {"user": f"{mark}:x"}, "auth_token": f"{mark}\n"},
+            {"auth_type": "jwt", "auth_config": {"algorithm": mark}, "auth_token": mark},
+        )
+    ):
+        row = {"webhook_url": "https://n8n.example.com/w"} | columns
+        await old.add("n8n_webhooks", tenant_id=name, workflow_name=f"w{number}", **row)
+    report = await load(old)
+    assert mark not in repr(report)
+    assert [entry.what for entry in report.entries if entry.result == "imported"] == ["tenant"]
+
+
+async def test_a_source_that_cuts_off_idle_sessions_is_read_to_its_end(old, load, name):
+    await old.run(
+        f'ALTER DATABASE "{old.url.partition("@/")[2].partition("?")[0]}" SET idle_in_transaction_session_timeout = 20'
+    )
+    await old.fill(name)
+    assert (await load(old, advance=lambda: time.sleep(0.05))).complete
 
 
 async def test_rows_that_are_there_twice_are_told(old, load, name):

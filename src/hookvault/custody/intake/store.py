@@ -64,8 +64,12 @@ WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND a.attnum > 0 AND NOT a.attisdro
 ORDER BY a.attrelid, a.attnum
 """
 
-# Rows that a policy would silently hide are an error instead; dates come in one form, whatever the database prefers.
-_SETTINGS = "SET LOCAL row_security = off; SET LOCAL TimeZone = 'UTC'; SET LOCAL DateStyle = 'ISO'"
+# Rows that a policy would silently hide are an error instead; dates come in one form, whatever the database prefers; and while
+# rows are written here, the source may wait as long as it takes.
+_SETTINGS = """
+SET LOCAL row_security = off; SET LOCAL TimeZone = 'UTC'; SET LOCAL DateStyle = 'ISO'; SET LOCAL statement_timeout = 0;
+SET LOCAL idle_in_transaction_session_timeout = 0
+"""
 
 
 @dataclass(frozen=True, slots=True)
