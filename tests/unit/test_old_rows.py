@@ -160,6 +160,7 @@ def test_a_secret_that_is_no_text_is_left_out(secret):
         (encrypt(config(), KEY)[:-1], "malformed"),
         ("[" * 100_000, "not_json"),
     ],
+    ids=range(7),
 )
 def test_a_configuration_that_can_not_be_read_has_a_reason(text, reason):
     found = integrations(whatsapp_config=text)["whatsapp"]

@@ -62,7 +62,9 @@ def test_what_can_not_be_taken_over_has_a_reason(opener, text, reason):
     assert reason in REASONS
 
 
-@pytest.mark.parametrize("text", [SEALED, SEALED.upper(), f"{IV.upper()}:{TAG}:{BODY}"])
+@pytest.mark.parametrize(
+    "text", [SEALED, SEALED.upper(), f"{IV.upper()}:{TAG}:{BODY}"], ids=["lower", "upper", "mixed"]
+)
 def test_either_case_opens(opener, text):
     assert opener.open(text).secret.open() == "a secret"
     assert not opener.open(text).plain
@@ -81,7 +83,7 @@ def test_what_node_made_opens_unless_its_tag_is_short(opener):
                 assert found.reason == "truncated_tag"
 
 
-@pytest.mark.parametrize("text", [None, "", "  ", encrypt("", KEY), encrypt(" ", KEY)])
+@pytest.mark.parametrize("text", [None, "", "  ", encrypt("", KEY), encrypt(" ", KEY)], ids=range(5))
 def test_nothing_is_nothing(opener, text):
     found = opener.open(text)
     assert (found.secret, found.reason) == (None, None)
@@ -123,10 +125,10 @@ def test_usual_tokens_resemble_no_ciphertext(text):
 
 def test_a_long_hostile_value_takes_linear_time(opener):
     for text in (
-        "a" * 2_000_000,
-        "a" * 1_000_000 + ":" + "b" * 1_000_000,
-        "ab:" * 600_000,
-        f"{IV}:{TAG[:8]}:" + "a" * 1_999_999,
+        "a" * 200_000,
+        "a" * 100_000 + ":" + "b" * 100_000,
+        "ab:" * 60_000,
+        f"{IV}:{TAG[:8]}:" + "a" * 199_999,
     ):
         begun = time.perf_counter()
         opener.open(text)
