@@ -179,6 +179,16 @@ async def test_a_secret_that_does_not_open_is_left_with_its_key_and_told(safe):
         assert (await app.scans.scan()).unreadable == 0
 
 
+async def test_what_was_shredded_holds_up_no_rekeying(safe):
+    async with safe.process(A) as app:
+        beta = await fill(app, "beta")
+        await fill(app, "acme")
+        await app.keys.shred("acme")
+        assert (await rekeyed(app)).unreadable == 0
+        await opens(app, "beta", beta)
+        assert (await app.integrations.get_tenant_integration("acme")).n8n.secrets["apiKey"].needs_reentry
+
+
 async def test_only_one_runs_and_it_can_be_stopped_and_started_again(safe):
     async with safe.process(A) as app:
         filled = await fill(app, "acme")

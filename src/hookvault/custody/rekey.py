@@ -152,7 +152,8 @@ class RekeyService:
             self._begin_pass()
             return "waiting"
         await store.note_faults(tx, faults, job["started_at"])
-        unreadable = len({(fault.tenant_id, fault.table_name, fault.row_id) for fault in faults})
+        broken = [fault for fault in faults if fault.reason != "key_destroyed"]  # what was shredded is as it should be
+        unreadable = len({(fault.tenant_id, fault.table_name, fault.row_id) for fault in broken})
         await store.end_job(tx, job["id"], "finished", unreadable)
         return "finished"
 
