@@ -3,6 +3,7 @@
 import asyncio
 import json
 import resource
+import secrets
 import stat
 from contextlib import contextmanager
 
@@ -27,33 +28,54 @@ from hookvault.webhooks.model import CallRequest
 ADDED = ("audit_events", "backups", "delivery_queue", "key_history")
 
 
-@pytest.fixture(scope="module", params=["roles", "settings"])
-async def source(request, make_database, cluster_url, tmp_path_factory):
-    """A database with something in every table, by both ways to separate access; its owner's URL and a superuser's."""
-    url = superuser = await make_database()
-    if request.param == "settings":
-        url = await own_database(cluster_url, "NOCREATEROLE NOBYPASSRLS")
-        superuser = cluster_url.replace("/hookvault?", f"/{url.partition('@/')[2].partition('?')[0]}?")
-    folder = tmp_path_factory.mktemp("source")
+class Source:
+    """A database with something in every table, and a backup of it."""
+
+    def __init__(self, url, superuser, folder):
+        self.url, self.superuser, self.path = url, superuser, fresh(folder)
+
+    async def make(self, folder):
+        async with services(self.url, folder) as app:
+            await fill(app, INSERTS, self.superuser)
+            self.before = await content(self.superuser)
+            self.made = await save(app, self.url, self.path)
+        return self
+
+
+@pytest.fixture(scope="module")
+async def saved(make_database, tmp_path_factory):
+    """Access is separated by two roles, as the owner's rights allow."""
+    url, folder = await make_database(), tmp_path_factory.mktemp("saved")
     await migrate(url)
-    async with services(url, folder) as app:
-        await fill(app, INSERTS, superuser)
-        path = fresh(folder)
-        before = await content(superuser)
-        made = await save(app, url, path)
-    return SimpleSource(url, superuser, path, made, before)
+    return await Source(url, url, folder).make(folder)
 
 
-class SimpleSource:
-    def __init__(self, url, superuser, path, made, before):
-        self.url, self.superuser, self.path, self.made, self.before = url, superuser, path, made, before
+@pytest.fixture(scope="module")
+async def powerless(cluster_url, tmp_path_factory):
+    """Access is separated by settings in one role, which may do nothing else."""
+    (url, superuser), folder = await own_empty(cluster_url), tmp_path_factory.mktemp("powerless")
+    return await Source(url, superuser, folder).make(folder)
+
+
+@pytest.fixture(params=["saved", "powerless"])
+def source(request):
+    """By both ways to separate access."""
+    return request.getfixturevalue(request.param)
+
+
+@pytest.fixture(scope="module")
+async def template(make_database):
+    url = await make_database()
+    await migrate(url)
+    return url.partition("@/")[2].partition("?")[0]
 
 
 @pytest.fixture
-async def empty(make_database):
-    url = await make_database()
-    await migrate(url)
-    return url
+async def empty(template, cluster_url):
+    name = f"test_{secrets.token_hex(6)}"
+    async with connected(cluster_url) as connection:
+        await connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+    return cluster_url.replace("/hookvault?", f"/{name}?")
 
 
 async def own_empty(cluster_url):
@@ -85,25 +107,25 @@ async def test_every_row_is_in_the_file(source):
     assert reader.header.needed == source.made.needs == [MasterKey(A).fingerprint]
 
 
-async def test_verify_opens_every_secret_without_a_database(source):
-    report = verify(source.path, ring(A))
+async def test_verify_opens_every_secret_without_a_database(saved):
+    report = verify(saved.path, ring(A))
     assert report.authentic is True
     assert report.missing == []
     # Of each tenant: n8n's key, two of Twilio; a token, a signing secret and a header.
     assert (report.secrets.total, report.secrets.opened) == (12, 12)
-    locked = verify(source.path, ring(B))
+    locked = verify(saved.path, ring(B))
     assert (locked.authentic, locked.secrets.locked, locked.missing) == (None, 12, [MasterKey(A).fingerprint])
     with pytest.raises(WrongKeyError) as caught:
         require_keys(locked)
     assert MasterKey(A).fingerprint in caught.value.message
     assert MasterKey(B).fingerprint in caught.value.message
-    none = verify(source.path, None)
+    none = verify(saved.path, None)
     assert (none.authentic, none.held, none.secrets.locked) == (None, (), 12)
 
 
-async def test_no_secret_is_in_the_file_and_nobody_else_may_read_it(source):
-    assert stat.S_IMODE(source.path.stat().st_mode) == 0o600
-    with Reader(source.path) as reader:
+async def test_no_secret_is_in_the_file_and_nobody_else_may_read_it(saved):
+    assert stat.S_IMODE(saved.path.stat().st_mode) == 0o600
+    with Reader(saved.path) as reader:
         text = b"".join(chunk for section in reader.sections() for chunk in section.chunks).decode("utf-8", "replace")
         assert reader.finish()[0].rows > 50
     assert "n8n.example.com" in text
@@ -150,7 +172,7 @@ async def test_all_of_it_comes_back_into_an_empty_installation(source, mode, emp
     assert verify(again, ring(A)).secrets.opened == 12
 
 
-async def test_it_replaces_all_that_a_used_installation_has(source, empty, tmp_path):
+async def test_it_replaces_all_that_a_used_installation_has(saved, empty, tmp_path):
     async with services(empty, tmp_path) as app:
         await app.tenants.create_tenant("Other", tenant_id="other")
         await app.tenants.create_tenant("Same id, other data", tenant_id="acme")
@@ -160,34 +182,34 @@ async def test_it_replaces_all_that_a_used_installation_has(source, empty, tmp_p
         await app.webhooks.create_n8n_webhook("other", "order", webhook_url="https://n8n.example.com/w")
         await app.deliveries.enqueue("other", "order", CallRequest(b"1"))
     keys = ring(A)
-    plan = await restore.prepare(empty, keys, source.path, verify(source.path, keys))
+    plan = await restore.prepare(empty, keys, saved.path, verify(saved.path, keys))
     assert plan.replaces["tenants"] == 2
     done = await restore.restore(empty, keys, plan, actor=WHO)
     assert done.replaced == sum(plan.replaces.values())
     after = await content(empty)
     for table in set(SAVED) - set(ADDED):
-        assert after[table] == source.before[table], table
+        assert after[table] == saved.before[table], table
     async with services(empty, tmp_path) as app:
         assert MARK in (await app.integrations.open_config("acme", "sms"))["authToken"].open()
         assert {tenant.id for tenant in (await app.tenants.list_tenants()).items} == {"acme", "beta"}
 
 
-async def test_a_dry_run_does_all_of_it_and_leaves_nothing(source, empty, tmp_path):
+async def test_a_dry_run_does_all_of_it_and_leaves_nothing(saved, empty, tmp_path):
     async with services(empty, tmp_path) as app:
         await app.tenants.create_tenant("Other", tenant_id="other")
     before = await everything(empty)
-    done = await put_back(empty, source.path, ring(A), dry_run=True)
-    assert done.rows == source.made.rows
+    done = await put_back(empty, saved.path, ring(A), dry_run=True)
+    assert done.rows == saved.made.rows
     assert await everything(empty) == before
 
 
 @pytest.mark.parametrize("used", [False, True])
-async def test_across_a_rotation_its_data_keys_are_rewrapped(source, empty, tmp_path, used):
+async def test_across_a_rotation_its_data_keys_are_rewrapped(saved, empty, tmp_path, used):
     """Made under A; the installation goes by B, and holds A as ENCRYPTION_KEY_PREVIOUS."""
     if used:
         async with services(empty, tmp_path, B) as app:
             await app.tenants.create_tenant("Other", tenant_id="other")
-    done = await put_back(empty, source.path, ring(B, previous=A))
+    done = await put_back(empty, saved.path, ring(B, previous=A))
     assert (done.key, done.rewrapped) == (MasterKey(B).fingerprint, 2)
     async with connected(empty) as connection:
         states = dict(await connection.fetch("SELECT fingerprint, state FROM key_history"))
@@ -202,21 +224,21 @@ async def test_across_a_rotation_its_data_keys_are_rewrapped(source, empty, tmp_
         assert MARK in (await app.integrations.open_config("acme", "sms"))["authToken"].open()
 
 
-async def test_half_way_through_a_rotation_the_database_s_own_key_stays(source, empty, tmp_path):
+async def test_half_way_through_a_rotation_the_database_s_own_key_stays(saved, empty, tmp_path):
     """Its other processes hold A; ours has B as the current one already."""
     async with services(empty, tmp_path, A) as app:
         await app.tenants.create_tenant("Other", tenant_id="other")
-    done = await put_back(empty, source.path, ring(B, previous=A))
+    done = await put_back(empty, saved.path, ring(B, previous=A))
     assert (done.key, done.rewrapped) == (MasterKey(A).fingerprint, 0)
 
 
-async def test_a_key_that_is_not_held_stops_it_before_anything_is_touched(source, empty, tmp_path):
+async def test_a_key_that_is_not_held_stops_it_before_anything_is_touched(saved, empty, tmp_path):
     async with services(empty, tmp_path, B) as app:
         await app.tenants.create_tenant("Other", tenant_id="other")
     before = await everything(empty)
     for keys, needed in ((ring(B), A), (ring(C), A), (ring(A), B), (ring(A, previous=C), B)):
         with pytest.raises(WrongKeyError) as caught:
-            await put_back(empty, source.path, keys)
+            await put_back(empty, saved.path, keys)
         assert MasterKey(needed).fingerprint in caught.value.message
         assert keys.current.fingerprint in caught.value.message
         assert "Nothing was changed" in caught.value.message
@@ -225,14 +247,14 @@ async def test_a_key_that_is_not_held_stops_it_before_anything_is_touched(source
 
 
 @pytest.mark.parametrize("later", [True, False])
-async def test_an_old_backup_does_not_bring_a_shredded_tenant_s_keys_back(source, empty, tmp_path, later):
+async def test_an_old_backup_does_not_bring_a_shredded_tenant_s_keys_back(saved, empty, tmp_path, later):
     """Under a newer key as well. A tombstone from before the tenant's keys were made destroys nothing."""
     async with services(empty, tmp_path, B):
         pass
     async with connected(empty) as connection:
         moment = "now()" if later else "'2020-01-01'"
         await connection.execute(f"INSERT INTO shredded_tenants VALUES ('acme', {moment}, 'cli:ann')")
-    done = await put_back(empty, source.path, ring(B, previous=A))
+    done = await put_back(empty, saved.path, ring(B, previous=A))
     assert (done.shredded, done.rewrapped) == ((1, 1) if later else (0, 2))
     async with connected(empty) as connection:
         keys = {row["tenant_id"]: row for row in await connection.fetch("SELECT * FROM data_keys")}
@@ -255,7 +277,7 @@ async def test_an_old_backup_does_not_bring_a_shredded_tenant_s_keys_back(source
     other.mkdir()
 
 
-async def test_tombstones_and_keys_of_both_sides_are_known_afterwards(source, empty, tmp_path):
+async def test_tombstones_and_keys_of_both_sides_are_known_afterwards(saved, empty, tmp_path):
     async with services(empty, tmp_path) as app:
         async with connected(empty) as connection:
             await connection.execute("INSERT INTO shredded_tenants VALUES ('gone', now(), 'x')")
@@ -263,7 +285,7 @@ async def test_tombstones_and_keys_of_both_sides_are_known_afterwards(source, em
             await connection.execute("UPDATE key_history SET first_seen_at = '2020-01-01' WHERE state = 'active'")
         older = fresh(tmp_path)
         await save(app, empty, older)
-    await put_back(empty, source.path, ring(A))
+    await put_back(empty, saved.path, ring(A))
     async with connected(empty) as connection:
         assert [row[0] for row in await connection.fetch("SELECT tenant_id FROM shredded_tenants")] == ["gone"]
         known = {row["fingerprint"]: row for row in await connection.fetch("SELECT * FROM key_history")}
@@ -271,7 +293,7 @@ async def test_tombstones_and_keys_of_both_sides_are_known_afterwards(source, em
         assert known[MasterKey(A).fingerprint]["first_seen_at"].year == 2020
         assert known[MasterKey(A).fingerprint]["state"] == "active"
         files = {row[0] for row in await connection.fetch("SELECT file_name FROM backups")}
-    assert files == {older.name, source.path.name}
+    assert files == {older.name, saved.path.name}
 
 
 async def test_while_others_write_it_is_one_moment(empty, make_database, tmp_path):
@@ -361,7 +383,7 @@ async def test_a_table_that_this_version_does_not_know_is_not_left_out_in_silenc
     assert "table later" in caught.value.message
 
 
-async def test_a_backup_of_an_older_schema_fills_what_it_has(source, make_database, tmp_path):
+async def test_a_backup_of_an_older_schema_fills_what_it_has(saved, make_database, tmp_path):
     """Columns and days that it lacks get their defaults; what the database lacks is refused by name."""
     older, target = await make_database(), await make_database()
     await migrate(older)
@@ -381,38 +403,38 @@ async def test_a_backup_of_an_older_schema_fills_what_it_has(source, make_databa
         await connection.execute("ALTER TABLE n8n_webhooks DROP COLUMN description")
     before = await everything(target)
     with pytest.raises(ConflictError) as caught:
-        await put_back(target, source.path, ring(A))
+        await put_back(target, saved.path, ring(A))
     assert caught.value.code == "schema_differs"
     assert "n8n_webhooks.description" in caught.value.message
     assert await everything(target) == before
 
 
-async def test_rows_that_the_database_refuses_change_nothing_and_are_not_shown(source, empty, tmp_path):
+async def test_rows_that_the_database_refuses_change_nothing_and_are_not_shown(saved, empty, tmp_path):
     async with services(empty, tmp_path) as app:
         await app.tenants.create_tenant("Other", tenant_id="other")
     async with connected(empty) as connection:
         await connection.execute("ALTER TABLE tenants ADD CONSTRAINT other CHECK (id <> 'beta')")
     before = await everything(empty)
     with pytest.raises(HookvaultError) as caught:
-        await put_back(empty, source.path, ring(A))
+        await put_back(empty, saved.path, ring(A))
     assert caught.value.code == "rows_refused"
     assert "beta" not in caught.value.message
     assert await everything(empty) == before
 
 
-async def test_a_busy_database_is_left_alone(source, empty, tmp_path):
+async def test_a_busy_database_is_left_alone(saved, empty, tmp_path):
     async with services(empty, tmp_path) as app:
         await app.tenants.create_tenant("Other", tenant_id="other")
     async with connected(empty) as other, other.transaction():
         await other.execute("SELECT * FROM tenants")
         with pytest.raises(UnavailableError) as caught:
-            await put_back(empty, source.path, ring(A))
+            await put_back(empty, saved.path, ring(A))
     assert caught.value.code == "database_busy"
     async with connected(empty) as connection:
         assert await connection.fetchval("SELECT id FROM tenants") == "other"
 
 
-async def test_a_file_that_changes_after_it_was_checked_changes_nothing(source, empty, tmp_path):
+async def test_a_file_that_changes_after_it_was_checked_changes_nothing(saved, empty, tmp_path):
     """Each of the two is a whole backup; what was checked is not what is read."""
     async with services(empty, tmp_path) as app:
         await app.tenants.create_tenant("Other", tenant_id="other")
@@ -421,7 +443,7 @@ async def test_a_file_that_changes_after_it_was_checked_changes_nothing(source, 
     keys = ring(A)
     plan = await restore.prepare(empty, keys, path, verify(path, keys))
     before = await everything(empty)
-    for data in (source.path.read_bytes(), path.read_bytes()[:-300], path.read_bytes()[:9000] + b"x" * 30):
+    for data in (saved.path.read_bytes(), path.read_bytes()[:-300], path.read_bytes()[:9000] + b"x" * 30):
         path.write_bytes(data)
         with pytest.raises(HookvaultError) as caught:
             await restore.restore(empty, keys, plan, actor=WHO)
@@ -495,30 +517,30 @@ async def test_a_disk_that_fills_up_in_the_middle_of_a_table(empty, tmp_path):
     assert verify(path, ring(A)).manifest.rows == made.rows > 100_000
 
 
-async def test_everybody_hears_of_a_restore(source, empty, tmp_path):
+async def test_everybody_hears_of_a_restore(saved, empty, tmp_path):
     heard = asyncio.Queue()
     async with connected(empty) as connection:
         await connection.add_listener("hookvault_changes", lambda *words: heard.put_nowait(words[2:]))
-        await put_back(empty, source.path, ring(A))
+        await put_back(empty, saved.path, ring(A))
         found = set()
         async with asyncio.timeout(5):
             while ("hookvault_changes", "") not in found:
                 found.add(await heard.get())
 
 
-async def test_what_the_audit_log_says_of_a_backup(source):
-    async with connected(source.superuser) as connection:
+async def test_what_the_audit_log_says_of_a_backup(saved):
+    async with connected(saved.superuser) as connection:
         row = await connection.fetchrow(
-            "SELECT * FROM audit_events WHERE action = 'backup.created' AND target_id = $1", source.made.id
+            "SELECT * FROM audit_events WHERE action = 'backup.created' AND target_id = $1", saved.made.id
         )
-        listed = await connection.fetchrow("SELECT * FROM backups WHERE id = $1", source.made.id)
+        listed = await connection.fetchrow("SELECT * FROM backups WHERE id = $1", saved.made.id)
     assert json.loads(row["detail"]) == {
-        "file": source.path.name,
-        "bytes": source.path.stat().st_size,
-        "rows": source.made.rows,
-        "keys": source.made.needs,
+        "file": saved.path.name,
+        "bytes": saved.path.stat().st_size,
+        "rows": saved.made.rows,
+        "keys": saved.made.needs,
     }
-    assert (listed["rows"], listed["bytes"]) == (source.made.rows, source.made.bytes)
+    assert (listed["rows"], listed["bytes"]) == (saved.made.rows, saved.made.bytes)
 
 
 async def test_what_postgres_writes_is_read_as_it_was(empty):
