@@ -7,6 +7,7 @@ import secrets
 import stat
 from contextlib import contextmanager
 
+import asyncpg
 import pytest
 from test_isolation import INSERTS, own_database
 from vaulted import WEIRD, WHO, A, B, C, connected, content, everything, fill, fresh, put_back, ring, save, services
@@ -181,9 +182,14 @@ async def test_it_replaces_all_that_a_used_installation_has(saved, empty, tmp_pa
         )
         await app.webhooks.create_n8n_webhook("other", "order", webhook_url="https://n8n.example.com/w")
         await app.deliveries.enqueue("other", "order", CallRequest(b"1"))
+    async with connected(empty) as connection:
+        for host, age in (("here", "14 s"), ("dead", "20 s")):
+            values = f"gen_random_uuid(), 'serve', '{host}', '{{x}}', now(), now() - interval '{age}'"
+            await connection.execute(f"INSERT INTO key_holders VALUES ({values})")
     keys = ring(A)
     plan = await restore.prepare(empty, keys, saved.path, verify(saved.path, keys))
     assert plan.replaces["tenants"] == 2
+    assert plan.living == ["serve at here"]
     done = await restore.restore(empty, keys, plan, actor=WHO)
     assert done.replaced == sum(plan.replaces.values())
     after = await content(empty)
@@ -273,8 +279,6 @@ async def test_an_old_backup_does_not_bring_a_shredded_tenant_s_keys_back(saved,
     report = verify(path, ring(B))
     assert report.manifest.tombstones == 1
     assert (report.secrets.opened, report.secrets.shredded) == ((6, 6) if later else (12, 0))
-    other = tmp_path / "other"
-    other.mkdir()
 
 
 async def test_tombstones_and_keys_of_both_sides_are_known_afterwards(saved, empty, tmp_path):
@@ -343,6 +347,27 @@ async def test_a_snapshot_is_not_changed_by_what_is_committed_after_it(empty, tm
 
         await one.copy("tenants", sink)
     assert b"".join(seen) == b""
+
+
+async def test_a_day_can_not_be_dropped_under_a_snapshot(empty):
+    async with connected(empty) as connection, snapshot(empty):
+        await connection.execute("SET lock_timeout = '100ms'")
+        with pytest.raises(asyncpg.LockNotAvailableError):
+            await connection.execute("SELECT hookvault_drop_days(current_date + 400)")
+    async with connected(empty) as connection:
+        await connection.execute("SELECT hookvault_drop_days(current_date + 400)")
+
+
+async def test_tables_of_others_that_refer_to_ours_are_not_emptied_with_them(saved, empty, tmp_path):
+    async with services(empty, tmp_path) as app:
+        await app.tenants.create_tenant("Other", tenant_id="other")
+    async with connected(empty) as connection:
+        await connection.execute("CREATE TABLE of_somebody_else (tenant text REFERENCES tenants)")
+    before = await everything(empty)
+    with pytest.raises(ConflictError) as caught:
+        await put_back(empty, saved.path, ring(A))
+    assert caught.value.code == "table_referenced"
+    assert await everything(empty) == before
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import sys
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -62,11 +63,8 @@ class Draft:
             size = os.fstat(self._descriptor).st_size
             self._name()
             self._published = True
-            folder = os.open(self._path.parent, os.O_RDONLY)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
+            if sys.platform != "win32":  # which has no way to open a directory
+                _sync(self._path.parent)
         except OSError as error:
             raise _fault(self._path, error) from None
         return size
@@ -95,6 +93,14 @@ def opening(path: Path) -> BinaryIO:
         raise NotFoundError(f"There is no file {path}.", code="file_not_found") from None
     except OSError as error:
         raise _fault(path, error) from None
+
+
+def _sync(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _exists(path: Path, advice: str) -> ConflictError:
