@@ -263,9 +263,12 @@ async def test_an_old_backup_does_not_bring_a_shredded_tenant_s_keys_back(saved,
     done = await put_back(empty, saved.path, ring(B, previous=A))
     assert (done.shredded, done.rewrapped) == ((1, 1) if later else (0, 2))
     async with connected(empty) as connection:
-        keys = {row["tenant_id"]: row for row in await connection.fetch("SELECT * FROM data_keys")}
+        keys = {row["tenant_id"]: row for row in await connection.fetch("SELECT * FROM data_keys ORDER BY version")}
+        first = {row["tenant_id"]: row for row in await connection.fetch("SELECT * FROM data_keys WHERE version = 1")}
         assert await connection.fetchval("SELECT shredded_by FROM shredded_tenants") == "cli:ann"
-    assert (keys["acme"]["state"], keys["acme"]["wrapped"] == "") == (
+    if later:
+        assert (keys["acme"]["state"], keys["acme"]["version"]) == ("active", 2)
+    assert (first["acme"]["state"], first["acme"]["wrapped"] == "") == (
         ("destroyed", True) if later else ("active", False)
     )
     assert keys["beta"]["key_fingerprint"] == MasterKey(B).fingerprint
@@ -279,6 +282,34 @@ async def test_an_old_backup_does_not_bring_a_shredded_tenant_s_keys_back(saved,
     report = verify(path, ring(B))
     assert report.manifest.tombstones == 1
     assert (report.secrets.opened, report.secrets.shredded) == ((6, 6) if later else (12, 0))
+
+
+async def test_a_shredded_tenant_keeps_what_it_was_given_afterwards(empty, make_database, tmp_path):
+    """Shredding gives a new data key in the same moment: a backup from after it is whole, wherever it is restored."""
+    other = await make_database()
+    await migrate(other)
+    async with services(empty, tmp_path) as app:
+        await app.tenants.create_tenant("Acme", tenant_id="acme")
+        address = "https://x.example.com"
+        await app.integrations.create_tenant_integration("acme", n8n_base_url=address, n8n_api_key="the first of them")
+        before, after = fresh(tmp_path, "before"), fresh(tmp_path, "after")
+        await save(app, empty, before)
+        await app.keys.shred("acme")
+        again = {"n8n_base_url": address, "n8n_api_key": "the second of them"}
+        await app.integrations.update_tenant_integration("acme", **again)
+        await save(app, empty, after)
+    for url in (empty, other):
+        assert (await put_back(url, after, ring(A))).shredded == 0
+        async with services(url, tmp_path) as app:
+            assert (await app.integrations.open_config("acme", "n8n"))["apiKey"].open() == "the second of them"
+        assert (await put_back(url, before, ring(A))).shredded == 1
+        async with services(url, tmp_path) as app:
+            with pytest.raises(HookvaultError):
+                await app.integrations.open_config("acme", "n8n")
+            shown = await app.integrations.get_tenant_integration("acme")
+            assert "them" not in repr(shown)
+            await app.integrations.update_tenant_integration("acme", **again)
+            assert (await app.integrations.open_config("acme", "n8n"))["apiKey"].open() == "the second of them"
 
 
 async def test_tombstones_and_keys_of_both_sides_are_known_afterwards(saved, empty, tmp_path):

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 class Moved(Protocol):
     """Moves a bar: what is done, and of how much where that was not known before."""
 
-    def __call__(self, done: int, total: int | None = None) -> None: ...
+    def __call__(self, done: int, total: int | None = None) -> None:
+        """`total` stays as it was where it is None."""
 
 
 def note(text: str) -> None:

@@ -9,13 +9,17 @@ import asyncpg
 
 from hookvault.audit import store as audit
 from hookvault.audit.model import Actor
+from hookvault.custody import store
 from hookvault.custody.archive import BackupError, Header, Manifest, Reader, Section
+from hookvault.custody.sealed import store as sealed
 from hookvault.custody.verify import Progress, Report, quiet, require_keys
 from hookvault.db.content import SAVED
+from hookvault.db.pool import SystemTx
 from hookvault.db.replace import OtherKey, Present, Replacement, look, replacing
 from hookvault.db.snapshot import BackupRecord, record_backup
 from hookvault.errors import ConflictError, VaultError, WrongKeyError
-from hookvault.vault.keys import KeyRing
+from hookvault.vault import store as keys
+from hookvault.vault.keys import KeyRing, MasterKey, new_data_key
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,9 +113,11 @@ async def restore(
                 sum(replaced.values()),
                 active,
                 rewrapped,
-                shredded,
+                len(shredded),
             )
-            await _note(target, plan, done, actor)
+            tx = await target.close()
+            await _shred_again(tx, ring.by_fingerprint(active), sorted({*shredded}))
+            await _note(tx, plan, done, actor)
     except (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError, asyncpg.PostgresSyntaxError) as error:
         # Only its kind: what the database says quotes the row.
         raise BackupError(
@@ -190,9 +196,20 @@ def _rewrapped(ring: KeyRing, key: OtherKey, active: str) -> str | None:
     return ring.by_fingerprint(active).wrap(opened, tenant_id=key.tenant_id, version=key.version)
 
 
-async def _note(target: Replacement, plan: Plan, done: Restored, actor: Actor) -> None:
+async def _shred_again(tx: SystemTx, master: MasterKey, tenant_ids: Sequence[str]) -> None:
+    """As a shredding leaves a tenant: nothing is shown of what is gone, and a new data key seals what it is given next."""
+    last, made = await keys.last_versions(tx, tenant_ids), []
+    for tenant_id in tenant_ids:
+        version = last[tenant_id] + 1
+        made.append((tenant_id, version, master.wrap(new_data_key(), tenant_id=tenant_id, version=version)))
+        await sealed.drop_hints(tx, tenant_id)
+        await store.wipe_versions(tx, tenant_id)
+    if made:
+        await keys.supersede_keys(tx, made, master.fingerprint)
+
+
+async def _note(tx: SystemTx, plan: Plan, done: Restored, actor: Actor) -> None:
     header, size = plan.report.header, plan.path.stat().st_size
-    tx = await target.close()
     made_at = datetime.fromisoformat(header.created_at)
     made = BackupRecord(header.id, made_at, actor.label, plan.path.name, size, done.rows, header.needed)
     await record_backup(tx, made)

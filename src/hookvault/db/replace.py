@@ -8,12 +8,11 @@ from datetime import date
 import asyncpg
 
 from hookvault.clock import now
-from hookvault.db.content import EMPTIED, KEPT, SAVED, UNITED
+from hookvault.db.content import EMPTIED, SAVED, UNITED
 from hookvault.db.owner import owner_connection
 from hookvault.db.pool import SystemTx, as_system
 from hookvault.db.snapshot import audit_heads, count
 
-_ALL = (*SAVED, *KEPT, *EMPTIED)
 _REPLACED = (*SAVED, *EMPTIED)
 _BATCH = 1000
 ALIVE_S = 15  # a process that was not seen for longer is dead
@@ -61,10 +60,14 @@ ON CONFLICT (fingerprint) DO UPDATE SET state = 'active', activated_at = coalesc
     superseded_at = NULL, retired_at = NULL, retired_by = NULL, retired_why = NULL
 """
 
-# A tombstone destroys the keys that were made before it; one that the tenant was given afterwards is not meant.
+# Tombstones that the backup does not have are of tenants that were shredded after it: what it has of their data keys must not
+# come back. One that it has did its work there, and the data key that the tenant was given in the same moment is a good one.
 _SHRED = """
 UPDATE data_keys k SET state = 'destroyed', wrapped = '' WHERE state <> 'destroyed' AND EXISTS (
-    SELECT FROM shredded_tenants s WHERE s.tenant_id = k.tenant_id AND s.shredded_at >= k.created_at)
+    SELECT FROM jsonb_populate_recordset(NULL::shredded_tenants, $1::text::jsonb) s
+    WHERE s.tenant_id = k.tenant_id AND s.shredded_at >= k.created_at AND NOT EXISTS (
+        SELECT FROM shredded_tenants d WHERE d.tenant_id = s.tenant_id AND d.shredded_at = s.shredded_at))
+RETURNING tenant_id
 """
 
 _OTHER = """
@@ -140,7 +143,7 @@ class Replacement:
     async def empty(self) -> dict[str, int]:
         """Locks everything, remembers what must not be forgotten, and removes the rest; the rows removed, by table."""
         connection = self._connection
-        await connection.execute(f"LOCK TABLE {_listed(_ALL)} IN ACCESS EXCLUSIVE MODE")
+        await connection.execute(f"LOCK TABLE {_listed(_REPLACED)} IN ACCESS EXCLUSIVE MODE")
         for table in _REPLACED:  # row-level security holds for the owner too, until this transaction ends
             await connection.execute(f'ALTER TABLE "{table}" NO FORCE ROW LEVEL SECURITY')
         before = await _counts(connection)
@@ -166,19 +169,24 @@ class Replacement:
         """See `audit_heads`."""
         return await audit_heads(self._connection)
 
-    async def unite(self, active: str) -> int:
-        """Adds what was remembered, makes one master key the active one, and shreds again; the data keys destroyed."""
+    async def unite(self, active: str) -> list[str]:
+        """Adds what was remembered, makes one master key the active one, and destroys again what was shredded.
+
+        Returns:
+            The tenant of each data key destroyed.
+        """
         connection = self._connection
         moment = now()
         kept = await connection.fetchval(_DEMOTED, self._kept["key_history"])
         await connection.execute(_NONE_ACTIVE, active, moment)
         await connection.execute(_UNITE_KEYS, kept)
         await connection.execute(_ACTIVATE, active, moment)
+        shredded = await connection.fetch(_SHRED, self._kept["shredded_tenants"])
         for table in ("shredded_tenants", "backups"):
             source = f'jsonb_populate_recordset(NULL::"{table}", $1::text::jsonb)'
             statement = f'INSERT INTO "{table}" SELECT * FROM {source} ON CONFLICT DO NOTHING'  # noqa: S608
             await connection.execute(statement, self._kept[table])
-        return _touched(await connection.execute(_SHRED))
+        return [row["tenant_id"] for row in shredded]
 
     async def other_keys(self, active: str) -> AsyncIterator[Sequence[OtherKey]]:
         """The data keys that are not wrapped under the active master key, in batches."""
@@ -229,7 +237,3 @@ async def _counts(connection: asyncpg.Connection) -> dict[str, int]:
 
 def _listed(tables: Sequence[str]) -> str:
     return ", ".join(f'"{table}"' for table in tables)
-
-
-def _touched(tag: str) -> int:
-    return int(tag.rpartition(" ")[2])
