@@ -158,6 +158,16 @@ async def database_url(settings: Settings) -> str:
     return await asyncio.to_thread(embedded.ensure_running, settings.hookvault_data_dir)
 
 
+async def current_database(settings: Settings, *, migrate: bool | None = None) -> str:
+    """The owner's URL of the database, whose schema is this version's from now on. Arguments and errors as of `build`."""
+    dsn = await database_url(settings)
+    if migrate or (migrate is None and not settings.production):
+        await migrate_database(dsn)
+    else:
+        await require_current(dsn)
+    return dsn
+
+
 async def build(settings: Settings, *, migrate: bool | None = None) -> App:
     """Opens the database and puts the services together.
 
@@ -170,11 +180,7 @@ async def build(settings: Settings, *, migrate: bool | None = None) -> App:
         UnavailableError: code `database_unavailable`.
         WrongKeyError: the database was sealed under another ENCRYPTION_KEY.
     """
-    dsn = await database_url(settings)
-    if migrate or (migrate is None and not settings.production):
-        await migrate_database(dsn)
-    else:
-        await require_current(dsn)
+    dsn = await current_database(settings, migrate=migrate)
     database = await Database.connect(dsn)
     try:
         vault = Vault(database, key_ring(settings))
@@ -183,6 +189,12 @@ async def build(settings: Settings, *, migrate: bool | None = None) -> App:
         await database.close()
         raise
     return _put_together(settings, dsn, database, vault)
+
+
+def held_keys(settings: Settings) -> KeyRing | None:
+    """As `key_ring`, but where there is no key none is made."""
+    given = settings.encryption_key is not None or (settings.hookvault_data_dir / _KEY_FILE).exists()
+    return key_ring(settings) if given else None
 
 
 def key_ring(settings: Settings) -> KeyRing:

@@ -3,10 +3,10 @@
 import dataclasses
 import json
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import typer
 from rich import box
@@ -18,6 +18,13 @@ from hookvault.clock import iso
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
+
+
+class Moved(Protocol):
+    """Moves a bar: what is done, and of how much where that was not known before."""
+
+    def __call__(self, done: int, total: int | None = None) -> None:
+        """`total` stays as it was where it is None."""
 
 
 def note(text: str) -> None:
@@ -61,13 +68,13 @@ def show_one(item: "DataclassInstance", *, as_json: bool) -> None:
 
 
 @contextmanager
-def progress(what: str, total: int | None) -> Iterator[Callable[[int], None]]:
+def progress(what: str, total: int | None = None) -> Iterator[Moved]:
     """A bar on stderr, where that is a terminal; gives the function that says how far it is."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     console = Console(stderr=True)
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task(what, total=total)
-        yield lambda done: bar.update(task, completed=done)
+        yield lambda done, total=None: bar.update(task, completed=done, total=total)
 
 
 def _print(table: Table) -> None:

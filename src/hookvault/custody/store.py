@@ -165,6 +165,11 @@ async def run_alone(tx: SystemTx, what: str) -> bool:
 async def note_shredded(tx: SystemTx, tenant_id: str, author: str) -> None:
     """Leaves a tombstone, and wipes the secrets of the tenant's credential versions."""
     await tx.execute(_SHREDDED, tenant_id, now(), author)
+    await wipe_versions(tx, tenant_id)
+
+
+async def wipe_versions(tx: SystemTx, tenant_id: str) -> None:
+    """Wipes the secrets of a tenant's credential versions."""
     await tx.execute(_WIPE_VERSIONS, tenant_id, now())
 
 

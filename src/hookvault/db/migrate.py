@@ -44,8 +44,12 @@ async def schema_state(dsn: str) -> SchemaState:
         return SchemaState.EMPTY
     if found == scripts.get_current_head():
         return SchemaState.CURRENT
-    known = {script.revision for script in scripts.walk_revisions()}
-    return SchemaState.BEHIND if found in known else SchemaState.NEWER
+    return SchemaState.BEHIND if knows(found) else SchemaState.NEWER
+
+
+def knows(revision: str) -> bool:
+    """Whether a schema's revision is this code's or an older one."""
+    return revision in {script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()}
 
 
 async def require_current(dsn: str) -> None:

@@ -18,6 +18,7 @@ from hookvault.errors import InvalidError, LockedError, SetupError
 
 _ACQUIRE_TIMEOUT_S = 10.0
 _COMMAND_TIMEOUT_S = 30.0
+_ACCESS = "SELECT value FROM hookvault_meta WHERE name = 'access'"
 _UNREACHABLE = (
     OSError,
     TimeoutError,
@@ -136,6 +137,22 @@ class Database:
         await self._system_pool.close()
 
 
+async def as_system(connection: Any) -> SystemTx:
+    """Makes the rest of the owner's transaction on this connection one over all tenants, with the service's own rights."""
+    await _read_jsonb(connection)
+    if await connection.fetchval(_ACCESS) == "roles":
+        await connection.execute("SET LOCAL ROLE hookvault_system")
+    else:
+        await connection.execute("SELECT set_config('app.role', 'system', true)")
+    return SystemTx(connection)
+
+
+async def _read_jsonb(connection: Any) -> None:
+    await connection.set_type_codec(
+        "jsonb", schema="pg_catalog", format="binary", encoder=encode_jsonb, decoder=decode_jsonb
+    )
+
+
 async def _checked_access_mode(dsn: str) -> bool:
     """Whether this database separates access by roles (else by settings in one role)."""
     try:
@@ -146,7 +163,7 @@ async def _checked_access_mode(dsn: str) -> bool:
     try:
         if connection.get_server_version().major < 15:
             raise SetupError("PostgreSQL 15 or newer is needed; this server is older.", code="postgres_too_old")
-        mode = await connection.fetchval("SELECT value FROM hookvault_meta WHERE name = 'access'")
+        mode = await connection.fetchval(_ACCESS)
     except asyncpg.UndefinedTableError:
         raise SetupError(
             "The database has no Hookvault tables yet. Make them with: hookvault db migrate",
@@ -159,9 +176,7 @@ async def _checked_access_mode(dsn: str) -> bool:
 
 async def _open_pool(dsn: str, kind: str, size: int, *, by_roles: bool) -> Any:
     async def prepare(connection: Any) -> None:
-        await connection.set_type_codec(
-            "jsonb", schema="pg_catalog", format="binary", encoder=encode_jsonb, decoder=decode_jsonb
-        )
+        await _read_jsonb(connection)
         # A lock that somebody holds must not hold up everybody behind it.
         await connection.execute("SET lock_timeout = '1s'; SET idle_in_transaction_session_timeout = '60s'")
         if kind == "system":

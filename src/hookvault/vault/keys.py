@@ -1,8 +1,8 @@
 """Master keys, their public fingerprints, and the wrapping of tenants' data keys under them.
 
-Nothing is wrapped under ENCRYPTION_KEY itself: the wrapping key and the fingerprint are derived from it by
-HKDF (RFC 5869), each under its own label, so that neither tells anything of the other or of version 0
-ciphertexts.
+Nothing is wrapped under ENCRYPTION_KEY itself: the wrapping key, the key of backups' seals and the fingerprint
+are derived from it by HKDF (RFC 5869), each under its own label, so that none tells anything of the others or
+of version 0 ciphertexts.
 """
 
 import os
@@ -25,6 +25,7 @@ from hookvault.vault.secret import Secret
 
 FINGERPRINT_INFO = b"hookvault/kcv/v1"
 WRAPPING_INFO = b"hookvault/kek/v1"
+MANIFEST_INFO = b"hookvault/manifest/v1"
 DATA_KEY_LABEL = b"hookvault/data-key/v1"
 
 
@@ -56,7 +57,7 @@ class MasterKey:
         CipherError: it is not 64 hexadecimal characters (`invalid_key`).
     """
 
-    __slots__ = ("_wrapping", "fingerprint", "raw_hex")
+    __slots__ = ("_manifest", "_wrapping", "fingerprint", "raw_hex")
 
     def __init__(self, hex: str | Secret) -> None:  # noqa: A002 - says the form that is wanted
         text = hex.open() if isinstance(hex, Secret) else hex
@@ -66,9 +67,14 @@ class MasterKey:
         self.fingerprint = fingerprint(key)
         self.raw_hex = Secret(text.lower())
         self._wrapping = AESGCM(_derived(key, WRAPPING_INFO, length=KEY_BYTES))
+        self._manifest = _derived(key, MANIFEST_INFO, length=KEY_BYTES)
 
     def __repr__(self) -> str:
         return f"MasterKey({self.fingerprint})"
+
+    def manifest_key(self) -> bytes:
+        """32 bytes that authenticate backups (HMAC) and do nothing else."""
+        return self._manifest
 
     def wrap(self, data_key: bytes, *, tenant_id: str, version: int) -> str:
         """The data key in the form `{IV}:{AuthTag}:{Encrypted}`, bound to its tenant and version.
