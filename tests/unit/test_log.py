@@ -16,6 +16,10 @@ from hypothesis import strategies as st
 
 from hookvault import log
 from hookvault.settings import Settings
+from hookvault.vault.cipher import FieldCipher
+from hookvault.vault.registry import Place
+from hookvault.vault.secret import Secret
+from hookvault.vault.service import TenantCipher
 
 KEY = "0123456789abcdef" * 4
 PLANTED = 'p"l/a\\n+té d&s=ecret\nvalue'
@@ -313,3 +317,17 @@ def test_values_that_were_dropped_before_any_line_leave_nothing_behind(monkeypat
     assert len(redactor._new) <= 2 * 10
     assert redactor.redact("value-number-00989 value-number-00990") == "value-number-00989 ***"
     assert len(redactor._index) <= 10 * 8
+
+
+def test_what_the_vault_seals_or_opens_is_masked_from_then_on(monkeypatch):
+    cipher, place = TenantCipher("acme", 1, FieldCipher(bytes(32))), Place("n8n_webhooks", "w", "auth_token")
+    for use in (lambda secret: cipher.seal(place, secret), None):
+        monkeypatch.setattr(log, "_redactor", log.Redactor())
+        secret = Secret(AWKWARD)
+        if use is None:
+            sealed = cipher.cipher.seal(AWKWARD, cipher._aad(place))
+            assert AWKWARD in log.redact(f"told {AWKWARD}")
+            assert cipher.open(place, sealed).same_as(secret)
+        else:
+            use(secret)
+        assert log.redact(f"told {AWKWARD} and {json.dumps(AWKWARD)}") == 'told *** and "***"'
