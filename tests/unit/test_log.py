@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from hookvault import log
 from hookvault.settings import Settings
-from hookvault.vault.cipher import FieldCipher
+from hookvault.vault.cipher import FieldCipher, place_data
 from hookvault.vault.registry import Place
 from hookvault.vault.secret import Secret
 from hookvault.vault.service import TenantCipher
@@ -325,7 +325,7 @@ def test_what_the_vault_seals_or_opens_is_masked_from_then_on(monkeypatch):
         monkeypatch.setattr(log, "_redactor", log.Redactor())
         secret = Secret(AWKWARD)
         if use is None:
-            sealed = cipher.cipher.seal(AWKWARD, cipher._aad(place))
+            sealed = cipher._cipher.seal(AWKWARD, place_data(place.table, place.row_id, place.field) + cipher._bound)
             assert AWKWARD in log.redact(f"told {AWKWARD}")
             assert cipher.open(place, sealed).same_as(secret)
         else:

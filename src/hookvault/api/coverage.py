@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 _TENANT = "/api/platform/tenants/{tenantId}"
+_INTEGRATION = f"{_TENANT}/integrations/{{kind}}"
 _WEBHOOK = f"{_TENANT}/webhooks/{{webhookId}}"
 _DELIVERIES = "/api/tenants/{tenantId}/deliveries"
 _HOT = "/api/tenants/{tenantId}/webhooks/{workflowName}"
@@ -36,9 +37,18 @@ AUDIT: Mapping[tuple[str, str], str | Unaudited] = {
     ("GET", f"{_TENANT}/audit"): "audit.listed",
     ("GET", "/api/platform/audit"): "audit.listed",
     ("GET", f"{_TENANT}/integrations"): _READ,
-    ("POST", f"{_TENANT}/integrations/{{kind}}"): "integration.created",
-    ("PUT", f"{_TENANT}/integrations/{{kind}}"): "integration.updated",
-    ("DELETE", f"{_TENANT}/integrations/{{kind}}"): "integration.deleted",
+    ("POST", _INTEGRATION): "integration.created",
+    ("PUT", _INTEGRATION): "integration.updated",
+    ("DELETE", _INTEGRATION): "integration.deleted",
+    ("POST", f"{_INTEGRATION}/test"): "integration.tested",
+    ("GET", f"{_INTEGRATION}/rotation"): _READ,
+    ("POST", f"{_INTEGRATION}/rotation"): "credential.staged",
+    ("DELETE", f"{_INTEGRATION}/rotation"): "credential.discarded",
+    ("POST", f"{_INTEGRATION}/rotation/test"): "credential.tested",
+    ("POST", f"{_INTEGRATION}/rotation/switch"): "credential.switched",
+    ("POST", f"{_INTEGRATION}/rotation/rollback"): "credential.rolled_back",
+    ("POST", f"{_INTEGRATION}/rotation/revoke"): "credential.revoked",
+    ("GET", f"{_INTEGRATION}/rotation/versions"): _READ,
     ("GET", f"{_TENANT}/webhooks"): _READ,
     ("POST", f"{_TENANT}/webhooks"): "webhook.created",
     ("GET", f"{_TENANT}/webhooks/analytics"): _READ,
@@ -59,6 +69,15 @@ AUDIT: Mapping[tuple[str, str], str | Unaudited] = {
     ("POST", f"{_DELIVERIES}/replay"): "replay.started",
     ("GET", f"{_DELIVERIES}/{{deliveryId}}"): _READ,
     ("POST", f"{_DELIVERIES}/{{deliveryId}}/replay"): "delivery.replayed",
+    ("POST", f"{_TENANT}/shred"): "tenant.shredded",
+    ("GET", "/api/platform/keys"): _READ,
+    ("POST", "/api/platform/keys/rotate"): "key.rotated",
+    ("POST", "/api/platform/keys/{fingerprint}/retire"): "key.retired",
+    ("GET", "/api/platform/keys/rekey"): _READ,
+    ("POST", "/api/platform/keys/rekey"): "rekey.started",
+    ("DELETE", "/api/platform/keys/rekey"): "rekey.cancelled",
+    ("GET", "/api/platform/keys/scan"): _READ,
+    ("POST", "/api/platform/keys/scan"): Unaudited("changes nothing, and is a record itself, with who started it"),
     ("GET", "/api/platform/api-keys"): _READ,
     ("POST", "/api/platform/api-keys"): "api_key.created",
     ("DELETE", "/api/platform/api-keys/{keyId}"): "api_key.revoked",
