@@ -49,8 +49,8 @@ class Tenancy:
 
 
 def is_done(event):
-    """Whether an audit event tells of a change that was made."""
-    return event["outcome"] == "success" and event["action"] != "audit.listed"
+    """Whether an audit event tells of something that was done, and not that a request was refused or somebody read."""
+    return "route" not in event["detail"] and event["outcome"] != "denied" and event["action"] != "audit.listed"
 
 
 def whatsapp(**more):

@@ -68,7 +68,7 @@ async def test_rotate_signs_with_both_secrets_for_a_day(client, acme, n8n):
     assert (event["action"], event["detail"]["overlapHours"]) == ("webhook.signing_secret_rotated", 24.0)
     (change,) = event["detail"]["changes"]
     assert change == {
-        "field": "signingSecret", "before": f"••••{made['signingSecret'][-4:]}", "after": f"••••{webhook['signingSecret'][-4:]}",
+        "field": "signingSecret", "before": f"••••{webhook['signingSecret'][-4:]}", "after": f"••••{made['signingSecret'][-4:]}",
     }  # fmt: skip
 
     third = await rotated(client, acme, webhook, overlapHours=1)
