@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Any, TextIO
-from urllib.parse import quote, quote_plus, unquote, urlsplit
+from urllib.parse import unquote, urlsplit
 
 import structlog
 from pydantic import SecretStr
@@ -57,27 +57,45 @@ _PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
 )
 
 
+# Escapes as JSON and Python's repr write them, and as URLs do; what stands for a character is decoded, all else stays. Of the
+# two kinds the second is taken off only where none of the first is left: a secret may hold what looks like the other.
+_ESCAPES = (
+    re.compile(
+        r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
+        r"|\\u[0-9a-fA-F]{4}|\\U00(?:0[0-9a-fA-F]|10)[0-9a-fA-F]{4}|\\x[0-9a-fA-F]{2}|\\[\"'\\/abfnrtv]"
+    ),
+    re.compile(r"(?:%[0-9a-fA-F]{2})+"),
+)
+_LETTERS = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
+_NESTED, _NESTED_URLS = 6, 2  # layers of escapes that are looked through; each doubles what it escapes
+
+
 class Redactor:
     """Masks secrets in text: what looks like one, and the live values that it was told."""
 
     def __init__(self) -> None:
-        self._values: OrderedDict[str, tuple[str, ...]] = OrderedDict()
+        self._values: OrderedDict[str, tuple[str, ...] | None] = OrderedDict()  # None: its forms are not made yet
+        self._new: list[str] = []
         self._index: dict[str, set[str]] = {}
         self._lock = threading.Lock()
 
     def register(self, value: str) -> None:
-        """Masks a value from now on, also inside base64, URLs and JSON. The oldest of 10,000 makes room."""
+        """Masks a value from now on, also inside base64, URLs and JSON. The oldest of 10,000 makes room.
+
+        Cheap: the vault calls it for each secret that it opens, and most are never looked for.
+        """
         if len(value) < MIN_SECRET:
             return
         with self._lock:
             if value in self._values:
                 self._values.move_to_end(value)
                 return
-            forms = self._values[value] = tuple(_forms(value))
-            for form in forms:
-                self._index.setdefault(form[:MIN_SECRET], set()).add(form)
+            self._values[value] = None
+            self._new.append(value)
             if len(self._values) > MAX_SECRETS:
                 self._forget(self._values.popitem(last=False)[1])
+            if len(self._new) > 2 * MAX_SECRETS:  # nobody has logged for long
+                self._new = [new for new in self._values if self._values[new] is None]
 
     def redact(self, text: str) -> str:
         """The text with every secret in it masked."""
@@ -86,8 +104,18 @@ class Redactor:
             masked = pattern.sub(replacement, masked)
         return masked
 
-    def _forget(self, forms: Iterable[str]) -> None:
-        for form in forms:
+    def _learn(self) -> None:
+        """Makes the forms of what was registered since the last line."""
+        with self._lock:
+            new, self._new = self._new, []
+            for value in new:
+                if self._values.get(value, ()) is None:
+                    forms = self._values[value] = tuple(_forms(value))
+                    for form in forms:
+                        self._index.setdefault(form[:MIN_SECRET], set()).add(form)
+
+    def _forget(self, forms: Iterable[str] | None) -> None:
+        for form in forms or ():
             kept = self._index.get(form[:MIN_SECRET], set()) - {form}
             if kept:
                 self._index[form[:MIN_SECRET]] = kept
@@ -95,35 +123,106 @@ class Redactor:
                 self._index.pop(form[:MIN_SECRET], None)
 
     def _without_values(self, text: str) -> str:
-        # One look-up for each position, however many values there are; spans that overlap are joined.
-        parts, hidden = [], 0
-        for start in range(len(text) - MIN_SECRET + 1) if self._index else ():
-            end = self._end_of_value(text, start)
-            if end <= hidden:
-                continue
-            if start >= hidden:
-                parts += [text[hidden:start], HIDDEN]
-            hidden = end
-        return "".join([*parts, text[hidden:]])
+        if self._new:
+            self._learn()
+        if not self._index:
+            return text
+        spans = self._found(text, None)
+        for view, places in _views(text) if "\\" in text or "%" in text else ():
+            spans += self._found(view, places)
+        return _masked(text, sorted(spans)) if spans else text
+
+    def _found(self, view: str, places: list[int] | None) -> list[tuple[int, int]]:
+        """Where values stand, by their places in the text that a view is of. One look-up for each position."""
+        index = self._index
+        starts = [start for start in range(len(view) - MIN_SECRET + 1) if view[start : start + MIN_SECRET] in index]
+        found = [(start, end) for start in starts if (end := self._end_of_value(view, start))]
+        return found if places is None else [(places[start], places[end]) for start, end in found]
 
     def _end_of_value(self, text: str, start: int) -> int:
         forms = self._index.get(text[start : start + MIN_SECRET], ())
         return max((start + len(form) for form in tuple(forms) if text.startswith(form, start)), default=0)
 
 
+def _masked(text: str, spans: list[tuple[int, int]]) -> str:
+    """The text without these spans, in the order of their starts; those that overlap are joined."""
+    parts, hidden = [], 0
+    for start, end in spans:
+        if end <= hidden:
+            continue
+        if start >= hidden:
+            parts += [text[hidden:start], HIDDEN]
+        hidden = end
+    return "".join([*parts, text[hidden:]])
+
+
+def _views(text: str) -> Iterable[tuple[str, list[int]]]:
+    """The text with ever more of its escapes taken off, and the places of each view's characters in the text."""
+    view, places = text, list(range(len(text) + 1))
+    backslashed, percented = _ESCAPES
+    for _ in range(_NESTED_URLS + 1):
+        for _ in range(_NESTED):
+            if backslashed.search(view) is None:
+                break
+            view, places = _decoded(backslashed, view, places)
+            yield view, places
+        if percented.search(view) is None:
+            return
+        view, places = _decoded(percented, view, places)
+        yield view, places
+
+
+def _decoded(pattern: re.Pattern[str], view: str, before: list[int]) -> tuple[str, list[int]]:
+    """A view with one layer of escapes taken off, and where each of its characters stands in the text (and where it ends)."""
+    parts, now, last = [], list[int](), 0
+    for escape in pattern.finditer(view):
+        start, end = escape.span()
+        parts.append(view[last:start])
+        now += before[last:start]
+        plain, widths = _plain(escape[0])
+        parts.append(plain)
+        for width in widths:
+            now.append(before[start])
+            start += width
+        last = end
+    parts.append(view[last:])
+    return "".join(parts), now + before[last:]
+
+
+def _plain(escape: str) -> tuple[str, list[int]]:
+    """What an escape stands for, and how wide each of its characters is written."""
+    if escape[0] != "%":
+        return _character(escape), [len(escape)]
+    raw = bytes.fromhex(escape.replace("%", ""))
+    try:
+        text = raw.decode("utf-8", "surrogatepass")
+    except UnicodeDecodeError:
+        return raw.decode("latin-1"), [3] * len(raw)
+    return text, [3 * len(character.encode("utf-8", "surrogatepass")) for character in text]
+
+
+def _character(escape: str) -> str:
+    if len(escape) == 12:
+        return bytes.fromhex(escape[2:6] + escape[8:]).decode("utf-16-be")
+    if escape[1] in "uUx":
+        return chr(int(escape[2:], 16))  # noqa: FURB166 - JSON's escapes have no 0
+    return _LETTERS.get(escape[1], escape[1])
+
+
 def _forms(value: str) -> Iterable[str]:
-    raw = value.encode("utf-8", "surrogatepass")
-    written = {value, repr(value)[1:-1], quote(raw, safe=""), quote(raw), quote_plus(raw)}
-    written |= {json.dumps(form)[1:-1] for form in written}
-    written |= {json.dumps(value, ensure_ascii=False)[1:-1]}
-    for offset in range(3):  # base64 reads three bytes at a time: a value inside a longer text has three pictures
-        for alphabet in (b"+/", b"-_"):
-            encoded = base64.b64encode(b"\0" * offset + raw, alphabet).decode().rstrip("=")
+    """How a value may stand in a text whose escapes are taken off: as it is, in a form's URL, inside base64."""
+    written = {value, value.replace(" ", "+")}
+    for form in {value, json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1]}:
+        raw = form.encode("utf-8", "surrogatepass")
+        for offset in range(3):  # base64 reads three bytes at a time: a value inside a longer text has three pictures
+            encoded = base64.b64encode(bytes(offset) + raw).decode()
             whole = (offset + len(raw)) * 8 // 6  # the last sextet may hold bits of what follows
-            written.add(encoded[(offset * 8 + 5) // 6 : whole])
+            picture = encoded[(offset * 8 + 5) // 6 : whole]
+            written |= {picture, picture.translate(_URL_ALPHABET)}
     return (form for form in written if len(form) >= MIN_SECRET)
 
 
+_URL_ALPHABET = str.maketrans("+/", "-_")
 _redactor = Redactor()
 
 

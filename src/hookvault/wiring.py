@@ -4,6 +4,7 @@ import asyncio
 import os
 import secrets
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -23,7 +24,7 @@ from hookvault.db.listen import Listener
 from hookvault.db.migrate import migrate as migrate_database
 from hookvault.db.migrate import require_current
 from hookvault.db.pool import Database
-from hookvault.errors import SetupError
+from hookvault.errors import HookvaultError, SetupError
 from hookvault.ids import new_id
 from hookvault.integrations.probe import Prober
 from hookvault.integrations.rotation import RotationService
@@ -142,6 +143,9 @@ class App:
         await self.recorder.close()
         await self.circuits.settle()
         await self.presence.leave()
+        if self._started:
+            with suppress(HookvaultError):  # the database may be gone; what was refused in the last minute goes with it
+                await self.audit.tally.save(all_of_it=True)
         await self.listener.close()
         await self.outbound.close()
         await self.database.close()
@@ -295,6 +299,7 @@ def _loops(app: App) -> tuple[Loop, ...]:
         Loop("limits", 2.0, app.limits.renew),
         Loop("presence", BEAT_S, app.presence.beat),
         Loop("grace of credentials", 60.0, app.rotations.end_grace),
+        Loop("refusals", 1.0, app.audit.tally.save),
     ]
     if settings.database_url is None:
         loops.append(Loop("embedded Postgres", 1.0, lambda: _revive(settings.hookvault_data_dir)))

@@ -43,9 +43,14 @@ class Tenancy:
         return answer.json()["items"]
 
     async def audit(self):
-        """What was done in this tenant, newest first."""
+        """What was done in this tenant, newest first; not what was tried in vain, nor that somebody read this."""
         answer = await self.client.get(f"{self.path}/audit", params={"limit": 200})
-        return answer.json()["items"]
+        return [event for event in answer.json()["items"] if is_done(event)]
+
+
+def is_done(event):
+    """Whether an audit event tells of something that was done, and not that a request was refused or somebody read."""
+    return "route" not in event["detail"] and event["outcome"] != "denied" and event["action"] != "audit.listed"
 
 
 def whatsapp(**more):

@@ -17,6 +17,7 @@ ROUTES = [
     ("PATCH", TENANT),
     ("DELETE", TENANT),
     ("GET", f"{TENANT}/audit"),
+    ("GET", f"{PLATFORM}/audit"),
     ("GET", f"{TENANT}/integrations"),
     *[
         (method, f"{TENANT}/integrations/{kind}")

@@ -115,6 +115,7 @@ OPERATIONS = [
     *[(method, TENANTS) for method in ("GET", "POST")],
     *[(method, f"{TENANTS}/{{tenantId}}") for method in ("GET", "PATCH", "DELETE")],
     ("GET", f"{TENANTS}/{{tenantId}}/audit"),
+    ("GET", f"{PLATFORM}/audit"),
     ("GET", f"{TENANTS}/{{tenantId}}/integrations"),
     *[(method, f"{TENANTS}/{{tenantId}}/integrations/{{kind}}") for method in ("POST", "PUT", "DELETE")],
     ("POST", f"{ONE}/test"),

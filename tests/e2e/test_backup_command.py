@@ -59,6 +59,7 @@ def test_from_one_installation_to_another(place, forks, tmp_path):
     assert [item["id"] for item in json.loads(place.out("tenant", "list", "--json"))] == ["acme", "later"]
     place.out("backup", "restore", "all.hvb", stdin="y\n")
     assert [item["id"] for item in json.loads(place.out("tenant", "list", "--json"))] == ["acme"]
+    assert "all sound" in place.out("audit", "verify")
 
 
 def test_verify_needs_no_database_and_makes_no_key(place, forks, tmp_path):
@@ -112,6 +113,7 @@ async def test_into_a_fresh_installation_with_a_newer_key(place, make_database, 
     done = json.loads(fresh.out("backup", "restore", file, "--yes", "--json", ENCRYPTION_KEY_PREVIOUS=KEY))
     assert (done["key"], done["rewrapped"]) == (MasterKey(OTHER).fingerprint, 1)
     assert [item["id"] for item in json.loads(fresh.out("tenant", "list", "--json"))] == ["acme"]
+    assert "all sound" in fresh.out("audit", "verify")
 
 
 def test_while_it_serves_and_after_a_restore_it_goes_on(place):

@@ -169,6 +169,7 @@ def test_the_commands_are_those_of_the_manual():
         "tenant": ["create", "list", "show"],
         "keys": ["generate", "rekey", "retire", "rotate", "scan", "shred", "status"],
         "credential": ["discard", "revoke", "rollback", "stage", "status", "switch", "test"],
+        "audit": ["heads", "verify"],
         "backup": ["create", "restore", "verify"],
     }
 
@@ -340,6 +341,36 @@ def test_ctrl_c_is_130(place):
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=30)
     assert process.returncode == 130
+
+
+async def test_the_audit_log_is_verified(place):
+    place.out("tenant", "create", "Acme", "--id", "acme")
+    place.out("api-key", "create", "--tenant", "acme")
+    heads = place.folder / "heads.jsonl"
+    heads.write_text(place.out("audit", "heads"))
+    kept = [json.loads(line) for line in heads.read_text().splitlines()]
+    assert [(head["tenant"], head["seq"], len(head["hash"])) for head in kept] == [("acme", 2, 64)]
+    assert place.out("audit", "verify", "--heads", str(heads)) == "2 events in 1 chains verified: all sound.\n"
+    assert place.run("audit", "verify").stderr == ""
+
+    connection = await asyncpg.connect(place.environment["DATABASE_URL"])
+    try:
+        await connection.execute("DELETE FROM audit_events WHERE seq = 2")
+        assert "all sound" in place.out("audit", "verify")
+        result = place.run("audit", "verify", "--tenant", "acme", "--heads", str(heads))
+        assert (result.returncode, "1 broken" in result.stdout) == (1, True)
+        assert "tenant acme: event 2 is cut off at the end" in result.stderr
+        await connection.execute("UPDATE audit_events SET actor_id = 'x'")
+        row = await connection.fetchval("SELECT id FROM audit_events")
+        result = place.run("audit", "verify")
+        assert result.returncode == 1
+        assert f"tenant acme: event 1 ({row}) is changed" in result.stderr
+    finally:
+        await connection.close()
+
+    heads.write_text('{"tenant": "acme"}\n')
+    assert "(invalid_heads)" in place.fails("audit", "verify", "--heads", str(heads))
+    assert "(invalid_heads)" in place.fails("audit", "verify", "--heads", "nowhere")
 
 
 async def test_clean_keeps_the_admins_or_nothing(place):

@@ -4,6 +4,7 @@ import base64
 import io
 import json
 import logging
+import re
 import sys
 import threading
 import time
@@ -15,6 +16,10 @@ from hypothesis import strategies as st
 
 from hookvault import log
 from hookvault.settings import Settings
+from hookvault.vault.cipher import FieldCipher, place_data
+from hookvault.vault.registry import Place
+from hookvault.vault.secret import Secret
+from hookvault.vault.service import TenantCipher
 
 KEY = "0123456789abcdef" * 4
 PLANTED = 'p"l/a\\n+té d&s=ecret\nvalue'
@@ -208,3 +213,121 @@ def test_uncaught_exceptions_are_logged_and_redacted(stream):
     (line,) = lines(stream)
     assert line["event"] == "uncaught"
     assert "RuntimeError: ***" in line["exception"]
+
+
+AWKWARD = "k\"e\\y/with spaces & é😀\nand=+%41'tail"
+
+
+def escaped(value, depth):
+    """A value inside JSON inside JSON, and so on, as each of its writers does it."""
+    for _ in range(depth):
+        value = json.dumps(value)[1:-1]
+    return value
+
+
+FORMS = {
+    "raw": lambda value: value,
+    "json": lambda value: escaped(value, 1),
+    "json in json": lambda value: escaped(value, 2),
+    "json four deep": lambda value: escaped(value, 4),
+    "json with its own letters": lambda value: json.dumps(value, ensure_ascii=False)[1:-1],
+    "json that escapes slashes": lambda value: json.dumps(value)[1:-1].replace("/", "\\/"),
+    "json that escapes everything": lambda value: "".join(
+        f"\\u{unit:04X}" for unit in memoryview(value.encode("utf-16-le")).cast("H")
+    ),
+    "repr": lambda value: repr(value)[1:-1],
+    "repr of json": lambda value: repr(json.dumps(value)[1:-1])[1:-1],
+    "url": lambda value: quote(value, safe=""),
+    "url, lower case": lambda value: re.sub("%..", lambda found: found[0].lower(), quote(value, safe="")),
+    "url in url": lambda value: quote(quote(value, safe=""), safe=""),
+    "form": quote_plus,
+    "json in url": lambda value: quote(json.dumps(value)[1:-1], safe=""),
+    "url in json": lambda value: json.dumps(quote(value))[1:-1],
+    "base64": lambda value: base64.b64encode(value.encode()).decode().rstrip("="),
+    "base64 for urls": lambda value: base64.urlsafe_b64encode(value.encode()).decode().rstrip("="),
+    "base64 in url": lambda value: quote(base64.b64encode(value.encode()).decode().rstrip("="), safe=""),
+}
+
+
+@pytest.mark.parametrize("name", FORMS)
+@pytest.mark.parametrize("value", [AWKWARD, "sk_live_4242424242424242", "pass word+1/2=", "Zürich-8000"])
+def test_a_live_value_is_masked_wherever_it_stands_and_however_often(name, value):
+    redactor = log.Redactor()
+    redactor.register(value)
+    form = FORMS[name](value)
+    shown = redactor.redact(f"a {form} b, {form}\n[{form}]")
+    assert form not in shown
+    assert shown.count("***") == 3
+    if name not in ("base64", "base64 for urls", "base64 in url"):  # whose last letters hold bits of what follows
+        assert shown == "a *** b, ***\n[***]"
+
+
+def test_a_value_inside_a_document_in_base64_is_masked():
+    redactor = log.Redactor()
+    redactor.register(AWKWARD)
+    for document in (AWKWARD, json.dumps({"token": AWKWARD}), json.dumps({"token": AWKWARD}, ensure_ascii=False)):
+        for before in ("", "x", "xy"):
+            whole = base64.b64encode(f"{before}{document}".encode()).decode()
+            assert "***" in redactor.redact(whole)
+
+
+def test_overlapping_values_in_an_escaped_text_are_masked_whole():
+    redactor = log.Redactor()
+    for value in ('abc"defghi', 'ghi"jklmnop', 'c"defghi"jk'):
+        redactor.register(value)
+    whole = 'abc"defghi"jklmnop'
+    assert redactor.redact(f"<{whole}> <{json.dumps(whole)[1:-1]}>") == "<***> <***>"
+
+
+def test_a_text_with_escapes_and_no_secret_stays_as_it_is():
+    redactor = log.Redactor()
+    redactor.register("some-live-value")
+    for text in (
+        "100% of C:\\temp\\new, %zz %4",
+        "\\",
+        "%",
+        "\\ud800 \\udc00",
+        '{"a": "\\u00e9\\\\n"}',
+        "%ff%fe%C3%A9",
+    ):
+        assert redactor.redact(text) == text
+
+
+def test_ten_thousand_live_values_are_all_masked_and_the_first_lines_are_not_slow():
+    redactor = log.Redactor()
+    values = [f"value-{number}-{number * 7919:x}\n" for number in range(log.MAX_SECRETS)]
+    began = time.process_time()
+    for value in values:
+        redactor.register(value)
+    registered = time.process_time() - began
+    text = " ".join(json.dumps(value) for value in values[::97])
+    shown = redactor.redact(text)
+    assert shown.split(" ") == ['"***"'] * len(values[::97])
+    assert registered < 0.5  # a fiftieth of a millisecond each is ten times what it takes
+    redactor.register("one more than fits")
+    assert values[0] in redactor.redact(values[0])
+    assert redactor.redact(values[1]) == "***"
+
+
+def test_values_that_were_dropped_before_any_line_leave_nothing_behind(monkeypatch):
+    monkeypatch.setattr(log, "MAX_SECRETS", 10)
+    redactor = log.Redactor()
+    for number in range(1000):
+        redactor.register(f"value-number-{number:05}")
+    assert len(redactor._new) <= 2 * 10
+    assert redactor.redact("value-number-00989 value-number-00990") == "value-number-00989 ***"
+    assert len(redactor._index) <= 10 * 8
+
+
+def test_what_the_vault_seals_or_opens_is_masked_from_then_on(monkeypatch):
+    cipher, place = TenantCipher("acme", 1, FieldCipher(bytes(32))), Place("n8n_webhooks", "w", "auth_token")
+    for use in (lambda secret: cipher.seal(place, secret), None):
+        monkeypatch.setattr(log, "_redactor", log.Redactor())
+        secret = Secret(AWKWARD)
+        if use is None:
+            sealed = cipher._cipher.seal(AWKWARD, place_data(place.table, place.row_id, place.field) + cipher._bound)
+            assert AWKWARD in log.redact(f"told {AWKWARD}")
+            assert cipher.open(place, sealed).same_as(secret)
+        else:
+            use(secret)
+        assert log.redact(f"told {AWKWARD} and {json.dumps(AWKWARD)}") == 'told *** and "***"'

@@ -11,6 +11,7 @@ from starlette.exceptions import HTTPException
 from hookvault import __version__
 from hookvault.api import (
     analytics,
+    audit,
     custody,
     deliveries,
     docs,
@@ -26,6 +27,7 @@ from hookvault.api.guard import Guard
 from hookvault.api.problem import Headers, plain_problem, problem
 from hookvault.api.schemas import ProblemOut
 from hookvault.api.services import App
+from hookvault.api.trail import record_failed
 from hookvault.errors import HookvaultError
 
 DESCRIPTION = (
@@ -34,6 +36,7 @@ DESCRIPTION = (
 )
 _ROUTERS = (
     tenants.router,
+    audit.router,
     integrations.router,
     rotation.testing,
     rotation.router,
@@ -95,20 +98,26 @@ def _openapi(inner: FastAPI) -> dict[str, Any]:
     return inner.openapi_schema
 
 
-async def _on_own_error(_request: Request, error: Exception) -> Response:
+async def _on_own_error(request: Request, error: Exception) -> Response:
     if not isinstance(error, HookvaultError):
         raise error
+    await _record(request, error.status, error.code)
     return _response(*problem(error))
 
 
-async def _on_invalid(_request: Request, error: Exception) -> Response:
+async def _on_invalid(request: Request, error: Exception) -> Response:
     """FastAPI's and Pydantic's findings, without the input that they would quote."""
+    await _record(request, 422, "invalid_input")
     found = error.errors() if isinstance(error, RequestValidationError) else []
     if any(item["type"] == "json_invalid" for item in found):
         return _response(*plain_problem(400, "malformed_body", "The body is not JSON."))
     errors = [_field_error(item) for item in found[:20]]
     detail = "; ".join(f"{item['field']}: {item['message']}" for item in errors) or "The request is not acceptable."
     return _response(*plain_problem(422, "invalid_input", detail, errors=errors))
+
+
+async def _record(request: Request, status: int, code: str) -> None:
+    await record_failed(request.app.state.hookvault, request.scope, status, code)
 
 
 def _field_error(item: Any) -> dict[str, str]:

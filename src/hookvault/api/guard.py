@@ -11,7 +11,8 @@ from hookvault.api.deliver import perform_delivery
 from hookvault.api.hot import ROUTE, Perform, answer_hot
 from hookvault.api.problem import Headers, plain_problem, problem
 from hookvault.api.services import App
-from hookvault.errors import HookvaultError
+from hookvault.api.trail import note_denied, record_failed
+from hookvault.errors import ForbiddenError, HookvaultError, UnauthorizedError
 from hookvault.log import get_logger
 
 Message = MutableMapping[str, Any]
@@ -73,16 +74,32 @@ class Guard:
         identifier = request_id(scope)
         reply.request_id = identifier.encode()
         if path not in _OPEN:
-            principal = await authenticate(scope, self._app.api_keys)
-            authorize(principal, path, "call" if method in _WITH_BODY else "read")
-            ip = client_ip(scope, self._app.settings.trusted_proxies)
-            scope["hookvault.asking"] = Asking(principal, ip, identifier)
+            scope["hookvault.asking"] = await self._asking(scope, identifier)
             if method in _WITH_BODY:
-                receive = await _checked(scope, receive)
+                receive = await self._checked(scope, receive)
         await self._inner(scope, receive, reply)
         elapsed_ms = round((time.monotonic() - began) * 1000, 1)
         shown = path if path.isprintable() else ascii(path)  # a terminal must not act on what a caller wrote
         _log.info("request", method=method, path=shown, status=reply.status, ms=elapsed_ms, request_id=identifier)
+
+    async def _asking(self, scope: MutableMapping[str, Any], identifier: str) -> Asking:
+        """Who asks, if they may. A refusal is noted for the audit log."""
+        principal = None
+        try:
+            principal = await authenticate(scope, self._app.api_keys)
+            authorize(principal, scope["path"], "call" if scope["method"] in _WITH_BODY else "read")
+        except (UnauthorizedError, ForbiddenError) as error:
+            note_denied(self._app, scope, error, principal)
+            raise
+        return Asking(principal, client_ip(scope, self._app.settings.trusted_proxies), identifier)
+
+    async def _checked(self, scope: MutableMapping[str, Any], receive: Receive) -> Receive:
+        """A receive that replays the body once it was read and found fit. A change with a body that is not has failed."""
+        try:
+            return await _checked(scope, receive)
+        except HookvaultError as error:
+            await record_failed(self._app, scope, error.status, error.code)
+            raise
 
 
 class _Reply:

@@ -10,7 +10,8 @@ from hookvault.api.access import ASGIScope, authenticate, authorize, header
 from hookvault.api.body import Receive, check_json, read_body
 from hookvault.api.problem import Headers, problem
 from hookvault.api.services import App
-from hookvault.errors import HookvaultError, InvalidError, MalformedError
+from hookvault.api.trail import note_denied
+from hookvault.errors import ForbiddenError, HookvaultError, InvalidError, MalformedError, UnauthorizedError
 from hookvault.ids import is_name
 from hookvault.log import get_logger
 from hookvault.webhooks.model import CallRequest
@@ -46,6 +47,7 @@ async def answer_hot(app: App, scope: ASGIScope, receive: Receive, named: tuple[
         named: The tenant and the workflow that the path names.
         perform: Calls or delivers: is given the services, the names, the body and the idempotency key.
     """
+    principal = None
     try:
         principal = await authenticate(scope, app.api_keys)
         authorize(principal, scope["path"], "call")
@@ -56,6 +58,8 @@ async def answer_hot(app: App, scope: ASGIScope, receive: Receive, named: tuple[
         key = header(scope, b"idempotency-key")
         return await perform(app, named, body, None if key is None else key.decode("latin-1"))
     except HookvaultError as error:
+        if isinstance(error, UnauthorizedError | ForbiddenError):
+            note_denied(app, scope, error, principal)
         if error.status >= 500 and error.code != "circuit_open":  # which is told once, when it opens
             _log.error("call_failed", code=error.code, path=scope["path"], message=error.message)
         return problem(error)

@@ -5,7 +5,15 @@ from datetime import datetime
 from typing import Annotated, Any, Generic, Literal, TypeVar
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, SerializerFunctionWrapHandler, model_serializer
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    SerializerFunctionWrapHandler,
+    field_validator,
+    model_serializer,
+)
 from pydantic.alias_generators import to_camel
 
 from hookvault.clock import iso
@@ -272,6 +280,13 @@ class AuditEventOut(Wire):
     detail: Mapping[str, Any]
     ip: str | None
     request_id: str | None
+    seq: int | None = Field(description="Its number in the tenant's chain; null before there was one.")
+    hash: str | None = Field(description="SHA-256 of it and of all before it.")
+
+    @field_validator("hash", mode="before")
+    @classmethod
+    def _in_hex(cls, value: object) -> object:
+        return value.hex() if isinstance(value, bytes) else value
 
 
 class CallBodyIn(Wire):

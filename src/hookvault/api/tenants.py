@@ -1,9 +1,9 @@
-"""Tenants and their audit log over HTTP."""
+"""Tenants over HTTP."""
 
 from fastapi import APIRouter, Response
 
 from hookvault.api.context import Cursor, IfVersion, Limit, Services, TenantID, Who, problems
-from hookvault.api.schemas import AuditEventOut, PageOut, TenantIn, TenantOut, TenantPatch
+from hookvault.api.schemas import PageOut, TenantIn, TenantOut, TenantPatch
 
 router = APIRouter(prefix="/api/platform/tenants", tags=["Tenants"])
 
@@ -49,13 +49,3 @@ async def delete_tenant(app: Services, who: Who, tenant_id: TenantID) -> None:
     await app.tenants.delete_tenant(tenant_id, actor=who.actor)
     app.webhooks.forget(tenant_id)
     app.api_keys.forget()
-
-
-@router.get("/{tenantId}/audit", responses=problems(404), tags=["Audit"])
-async def list_audit_events(
-    app: Services, tenant_id: TenantID, limit: Limit = 50, cursor: Cursor = None
-) -> PageOut[AuditEventOut]:
-    """Who did what in a tenant, newest first."""
-    page = await app.audit.list_events(tenant_id, limit=limit, cursor=cursor)
-    items = [AuditEventOut.model_validate(event) for event in page.items]
-    return PageOut(items=items, next_cursor=page.next_cursor)

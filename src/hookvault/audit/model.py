@@ -11,7 +11,7 @@ Outcome = Literal["success", "denied", "failed"]
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Who asks. `kind` is `api_key`, `admin`, `cli`, `python` (in-process) or `system`."""
+    """Who asks. `kind` is `api_key`, `admin`, `cli`, `python` (in-process), `system` or `anonymous`."""
 
     kind: str
     id: str
@@ -26,11 +26,15 @@ class Actor:
 
 IN_PROCESS = Actor("python", "in-process")
 SYSTEM = Actor("system", "hookvault")
+ANONYMOUS = Actor("anonymous", "anonymous")  # whoever has no valid key, whatever they claim to be
 
 
 @dataclass(frozen=True, slots=True)
 class AuditEvent:
-    """One row of audit_events. `detail` names fields and hints, never values of secrets."""
+    """One row of audit_events. `detail` names fields and hints, never values of secrets.
+
+    `seq` and `hash` are its place in the tenant's chain; events from before the chain have none.
+    """
 
     id: UUID
     tenant_id: str
@@ -44,3 +48,14 @@ class AuditEvent:
     detail: Mapping[str, Any]
     ip: str | None
     request_id: str | None
+    seq: int | None = None
+    hash: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AuditFilter:
+    """Which events to list; None is any. Without a tenant: of all, the platform's own among them."""
+
+    tenant_id: str | None = None
+    action: str | None = None
+    outcome: Outcome | None = None

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any, cast
 
 from hookvault.audit import store as audit
+from hookvault.audit.diff import differences
 from hookvault.audit.model import IN_PROCESS, Actor
 from hookvault.clock import iso, now
 from hookvault.db.pool import Database, TenantTx
@@ -19,7 +20,7 @@ from hookvault.integrations.layout import provider_of as _provider_of
 from hookvault.integrations.layout import secret_names as _secret_names
 from hookvault.integrations.model import KINDS, Integration, Kind, StoredConfig, StoredRow, TenantIntegration
 from hookvault.integrations.succession import Turn
-from hookvault.integrations.view import integration_view, tenant_view
+from hookvault.integrations.view import integration_view, shown_fields, tenant_view
 from hookvault.providers.base import Provider
 from hookvault.tenants import store as tenants
 from hookvault.vault.cipher import decrypt, is_ciphertext
@@ -241,6 +242,7 @@ class IntegrationService:
     async def _apply(self, tx: TenantTx, row: StoredRow, cipher: TenantCipher, edit: Edit) -> Integration:
         """Changes one integration of a locked row, stores the row and the audit event."""
         stored = row.configs.get(edit.kind)
+        before = shown_fields(row, edit.kind, _provider_of)
         if edit.if_version is not None and (stored is None or stored.version != edit.if_version):
             raise PreconditionError(f"The {edit.kind} integration was changed since version {edit.if_version}.")
         await self._reseal(tx, row, cipher)
@@ -261,10 +263,11 @@ class IntegrationService:
         await store.save(tx, row)
         action = "integration.created" if stored is None else "integration.updated"
         changed = sorted({*change.new, *change.cleared})
-        await audit.record(tx, edit.actor, action, ("integration", edit.kind), detail={"changed": changed})
         turn = Turn(edit.kind, provider.kind, edit.actor, edit.moment)
         replaced = not _secret_names(provider).isdisjoint(changed)
         await succession.follow(tx, turn, row, replaced=replaced, moved=moved)
+        detail = {"changed": changed, "changes": differences(before, shown_fields(row, edit.kind, _provider_of))}
+        await audit.record(tx, edit.actor, action, ("integration", edit.kind), detail=detail)
         return integration_view(edit.kind, config, provider, warnings=change.warnings, generated=generated)
 
     def _check_destination(

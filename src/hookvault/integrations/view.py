@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
+from hookvault.audit.diff import Hidden
 from hookvault.integrations.model import (
     CredentialVersion,
     Integration,
@@ -73,6 +74,18 @@ def integration_view(
         warnings=warnings,
         generated=generated or {},
     )
+
+
+def shown_fields(
+    row: StoredRow, kind: Kind, provider_of: Callable[[Kind, Mapping[str, Any]], Provider]
+) -> dict[str, Any]:
+    """One integration's fields as the audit log compares them, secrets hidden; none where it is not configured."""
+    config = row.configs.get(kind)
+    if config is None:
+        return {}
+    shown = integration_view(kind, config, provider_of(kind, config.values))
+    hidden = {name: Hidden(secret.set, secret.hint, secret.updated_at) for name, secret in shown.secrets.items()}
+    return {"enabled": shown.enabled, **shown.values, **hidden}
 
 
 def secret_info(stored: str | None, hint: Mapping[str, str | None] | None, fault: KeyFault | None = None) -> SecretInfo:

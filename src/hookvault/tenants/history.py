@@ -20,6 +20,6 @@ async def require_history(tx: TenantTx) -> datetime:
     created_at = await store.find_created_at(tx)
     if created_at is not None:
         return created_at
-    if not await audit.has_events(tx):  # its deletion at least is there
+    if not await audit.has_events(tx, tx.tenant_id):  # its deletion at least is there
         raise NotFoundError(f"There is no tenant {tx.tenant_id}.", code="tenant_not_found")
     return datetime.min.replace(tzinfo=UTC)

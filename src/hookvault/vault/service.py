@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from hookvault.db.pool import Database, SystemTx, Tx
 from hookvault.errors import CipherError, VaultError, WrongKeyError
+from hookvault.log import register_secret
 from hookvault.vault import store
 from hookvault.vault.cipher import FieldCipher, place_data, tenant_data
 from hookvault.vault.keys import KeyRing, MasterKey, new_data_key
@@ -17,7 +18,10 @@ _REWRAPPED_AT_ONCE = 2000
 
 
 class TenantCipher:
-    """One version of a tenant's data key, ready for use. `version` goes into the row's key_version."""
+    """One version of a tenant's data key, ready for use. `version` goes into the row's key_version.
+
+    What it seals or opens is masked in every log line from then on.
+    """
 
     __slots__ = ("_bound", "_cipher", "tenant_id", "version")
 
@@ -29,6 +33,7 @@ class TenantCipher:
 
     def seal(self, place: Place, secret: Secret) -> str:
         """The stored form `{IV}:{AuthTag}:{Encrypted}` of a secret in its place."""
+        register_secret(secret.open())
         return self._cipher.seal(secret.open(), place_data(place.table, place.row_id, place.field) + self._bound)
 
     def open(self, place: Place, ciphertext: str) -> Secret:
@@ -37,7 +42,9 @@ class TenantCipher:
         Raises:
             CipherError: it was moved, altered, or sealed under another key.
         """
-        return self._cipher.open(ciphertext, place_data(place.table, place.row_id, place.field) + self._bound)
+        secret = self._cipher.open(ciphertext, place_data(place.table, place.row_id, place.field) + self._bound)
+        register_secret(secret.open())
+        return secret
 
     def take_over(self, place: Place, ciphertext: str | None, former: "TenantCipher | None") -> str | None:
         """A ciphertext of a former version sealed with this one; LOST when it does not open any more. None stays None."""

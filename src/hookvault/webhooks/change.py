@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from hookvault.audit.diff import Hidden
 from hookvault.clock import iso
 from hookvault.errors import InvalidError
 from hookvault.vault.mask import hint_of
@@ -114,6 +115,28 @@ def view(
         last_called_at=counters.last_called_at,
         new_signing_secret=signing_secret,
     )
+
+
+def shown_fields(webhook: StoredWebhook) -> dict[str, Any]:
+    """A webhook's fields as the audit log compares them, secrets hidden."""
+    shown = view(webhook, Counters())
+    hidden = {f"staticHeaders.{name}": _hidden(mark) for name, mark in shown.static_headers.items()}
+    return {
+        "workflowName": webhook.workflow_name,
+        "webhookUrl": webhook.webhook_url,
+        "description": webhook.description,
+        "isActive": webhook.is_active,
+        "authType": webhook.auth_type,
+        "authConfig": dict(webhook.auth_config),
+        "authToken": _hidden(shown.auth_token),
+        "signingSecret": _hidden(shown.signing_secret),
+        "policy": dict(webhook.policy),
+        **hidden,
+    }
+
+
+def _hidden(mark: SecretMark) -> Hidden:
+    return Hidden(mark.set, mark.hint, mark.updated_at)
 
 
 def _auth(webhook: StoredWebhook, fields: Mapping[str, Any], auth_type: str, editing: Editing) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from hookvault.admission import store as admission
 from hookvault.audit import store as audit
+from hookvault.audit.diff import differences
 from hookvault.audit.model import IN_PROCESS, SYSTEM, Actor
 from hookvault.clock import now
 from hookvault.db.pool import Database, TenantTx
@@ -22,7 +23,7 @@ from hookvault.vault.registry import N8N_WEBHOOKS
 from hookvault.vault.service import Vault
 from hookvault.webhooks import store
 from hookvault.webhooks.call import Caller, budget_of
-from hookvault.webhooks.change import Editing, apply, view, with_signing_secret
+from hookvault.webhooks.change import Editing, apply, shown_fields, view, with_signing_secret
 from hookvault.webhooks.delivery import DeliveryService, check_request
 from hookvault.webhooks.draft import address, blank
 from hookvault.webhooks.edit import check_fields, fault
@@ -157,7 +158,7 @@ class WebhookService:
         check_fields(changes)
         async with self._database.tenant(tenant_id) as tx:
             webhook, editing = await self._locked(tx, webhook_id, actor, if_version)
-            was_active = webhook.is_active
+            was_active, before = webhook.is_active, shown_fields(webhook)
             fields = dict(changes)
             if "webhook_url" in fields:
                 name = fields.get("workflow_name") or webhook.workflow_name
@@ -167,9 +168,9 @@ class WebhookService:
             await store.update(tx, webhook)
             if webhook.is_active != was_active:
                 await admission.set_hold(tx, tenant_id, webhook_id, _SWITCHED_OFF, held=not webhook.is_active)
-            detail = {"changed": sorted(changes)}
-            await audit.record(tx, actor, "webhook.updated", ("webhook", str(webhook_id)), detail=detail)
             _, counters = await store.get(tx, webhook_id)
+            detail = {"changed": sorted(changes), "changes": differences(before, shown_fields(webhook))}
+            await audit.record(tx, actor, "webhook.updated", ("webhook", str(webhook_id)), detail=detail)
         self._endpoints.forget(tenant_id)
         return view(webhook, counters)
 
@@ -190,11 +191,13 @@ class WebhookService:
         secret = new_signing_secret()
         async with self._database.tenant(tenant_id) as tx:
             webhook, editing = await self._locked(tx, webhook_id, actor, None)
+            before = shown_fields(webhook)
             webhook = with_signing_secret(webhook, secret, editing, overlap_s=overlap_hours * 3600)
             await store.update(tx, webhook)
-            target, detail = ("webhook", str(webhook_id)), {"overlapHours": overlap_hours}
-            await audit.record(tx, actor, "webhook.signing_secret_rotated", target, detail=detail)
             _, counters = await store.get(tx, webhook_id)
+            changes = differences(before, shown_fields(webhook))
+            target, detail = ("webhook", str(webhook_id)), {"overlapHours": overlap_hours, "changes": changes}
+            await audit.record(tx, actor, "webhook.signing_secret_rotated", target, detail=detail)
         self._endpoints.forget(tenant_id)
         return view(webhook, counters, signing_secret=secret)
 

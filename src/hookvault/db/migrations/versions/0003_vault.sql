@@ -106,6 +106,13 @@ ALTER TABLE audit_events ADD COLUMN seq bigint, ADD COLUMN hash bytea
 
 CREATE UNIQUE INDEX audit_events_chain ON audit_events (tenant_id, seq)
 
+-- All events newest first, whole or by what was done or how it ended; a tenant's are served by the primary key.
+CREATE INDEX audit_events_newest ON audit_events (id)
+
+CREATE INDEX audit_events_action ON audit_events (action, id)
+
+CREATE INDEX audit_events_outcome ON audit_events (outcome, id)
+
 SELECT hookvault_protect('key_holders', NULL),
     hookvault_protect('key_jobs', 'tenant_id'),
     hookvault_protect('shredded_tenants', 'tenant_id'),

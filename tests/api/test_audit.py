@@ -1,0 +1,439 @@
+"""Every route declares what it leaves in the audit log, and leaves it; what is refused or fails is there too."""
+
+import re
+from uuid import uuid4
+
+import asyncpg
+import httpx
+import pytest
+from tenancy import PLATFORM, is_problem, whatsapp
+
+from canary import CANARY, planted
+from hookvault.api.app import create_app
+from hookvault.api.coverage import AUDIT, Unaudited, route_of
+from hookvault.api.hot import ROUTE
+from hookvault.audit import tally
+from hookvault.audit.model import ANONYMOUS, Actor
+from hookvault.audit.tally import Happening, Tally
+from hookvault.db.migrate import migrate
+from hookvault.settings import Settings
+from hookvault.wiring import build
+from houses import CASES, Houses
+from n8n import Answer
+
+TENANT = f"{PLATFORM}/tenants/{{tenantId}}"
+INTEGRATION = f"{TENANT}/integrations/{{kind}}"
+KEYS = {"encryption_key": "3c9d41e7" * 8, "encryption_key_next": "b75a08f2" * 8}
+URL = "https://n8n.example.com/webhook/order"
+NOBODY = "hv_" + "A" * 43
+
+
+def routes(client):
+    """Every route of the application, the hot ones included: method and path."""
+
+    def walk(found):
+        for route in found:
+            if hasattr(route, "original_router"):  # a router that FastAPI included as it is
+                yield from walk(route.original_router.routes)
+            else:
+                assert route.methods, f"{route} is of a kind that this test does not know"
+                yield from ((method, route.path) for method in route.methods - {"HEAD", "OPTIONS"})
+
+    return set(walk(client._transport.app._inner.routes))
+
+
+async def test_every_route_declares_its_event_or_why_none(client):
+    assert AUDIT.keys() == routes(client)
+    hot = {f"/api/tenants/{{tenantId}}/webhooks/{{workflowName}}/{kind}" for kind in ("call", "deliveries")}
+    assert {path for _, path in routes(client) if ROUTE.fullmatch(re.sub(r"[{}]", "", path))} == hot
+    assert [kept for kept in AUDIT.values() if isinstance(kept, Unaudited) and len(kept.why) < 10] == []
+    assert [
+        kept for kept in AUDIT.values() if isinstance(kept, str) and not re.fullmatch(r"[a-z_]+\.[a-z_]+", kept)
+    ] == []
+
+
+def test_a_request_is_named_by_its_route_and_never_by_its_own_words():
+    for method, path in AUDIT:
+        assert route_of(method, re.sub(r"\{\w+\}", "dry-run-7", path)).route == f"{method} {path}"
+    for path in ("/api/platform/secret", "/api/platform/tenants/a/b/c", "/x\n", "/api/platform/tenants/"):
+        assert route_of("GET", path).route == "another path"
+
+
+@pytest.fixture(scope="module")
+async def database_url(make_database):
+    """A database of this module's own: its master key is rotated here."""
+    url = await make_database()
+    await migrate(url)
+    CANARY.watch(url)
+    return url
+
+
+@pytest.fixture(scope="module")
+async def houses():
+    async with Houses() as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+async def app(database_url, houses, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data")
+
+    built = await build(
+        Settings(database_url=database_url, hookvault_data_dir=folder, provider_base_urls=houses.base_urls, **KEYS)
+    )
+    await built.start()
+    yield built
+    await built.close()
+
+
+@pytest.fixture(scope="module")
+async def stranger(app):
+    """The API without any key."""
+    transport, hooks = httpx.ASGITransport(create_app(app)), {"response": [CANARY.record]}
+    async with httpx.AsyncClient(transport=transport, base_url="http://test", event_hooks=hooks) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+async def client(app, stranger):
+    key = (await app.api_keys.create_api_key("tests")).token.open()
+    CANARY.made(key)
+    headers, hooks = {"authorization": f"Bearer {key}"}, {"response": [CANARY.record]}
+    async with httpx.AsyncClient(
+        transport=stranger._transport, base_url="http://test", headers=headers, event_hooks=hooks
+    ) as opened:
+        yield opened
+
+
+@pytest.fixture
+def owner(database_url):
+    async def run(statement, *values):
+        connection = await asyncpg.connect(database_url)
+        try:
+            return await connection.fetch(statement, *values)
+        finally:
+            await connection.close()
+
+    return run
+
+
+@pytest.fixture
+async def stage(acme, deliveries, n8n):
+    """A tenant that has one of everything."""
+    n8n.answers["/webhook/ok/failing"] = Answer(400)
+    webhook = await acme.webhook(n8n.url("/webhook/ok/failing"), "orders")
+    ended = await deliveries.send(webhook)
+    await deliveries.ended(ended)
+    await acme.client.post(f"{acme.path}/integrations/n8n", json={"baseUrl": "https://n.example.com"})
+    replay = await acme.client.post(f"/api/tenants/{acme.id}/deliveries/replay", json={"ratePerSecond": 0.1})
+    key = await acme.key()
+    named = {"webhookId": webhook["id"], "deliveryId": ended, "replayId": replay.json()["id"], "keyId": key["id"]}
+    return {"tenantId": acme.id, "kind": "n8n", "fingerprint": "mk_" + "0" * 16, "workflowName": "orders", **named}
+
+
+BODIES = {
+    ("POST", f"{PLATFORM}/tenants"): lambda stage: {"name": "New", "id": f"{stage['tenantId']}-new"},
+    ("PATCH", TENANT): lambda _: {"name": "Renamed"},
+    ("POST", f"{TENANT}/shred"): lambda stage: {"confirm": stage["tenantId"]},
+    ("POST", f"{PLATFORM}/keys/rekey"): lambda stage: {"tenantId": stage["tenantId"]},
+    ("PUT", f"{TENANT}/integrations/{{kind}}"): lambda _: {"baseUrl": "https://n8n.example.com"},
+    ("POST", f"{TENANT}/webhooks"): lambda _: {"workflowName": "other", "webhookUrl": URL},
+    ("PUT", f"{TENANT}/webhooks/{{webhookId}}"): lambda _: {"description": "new"},
+    ("POST", f"{TENANT}/webhooks/dry-run"): lambda _: {"workflowName": "x", "webhookUrl": URL},
+    ("POST", f"{TENANT}/webhooks/{{webhookId}}/test"): lambda _: {"call": False},
+    ("POST", "/api/tenants/{tenantId}/deliveries/replay"): lambda _: {},
+    ("POST", f"{PLATFORM}/api-keys"): lambda stage: {"name": "k", "tenantId": stage["tenantId"]},
+}
+AUDITED = {route: kept for route, kept in AUDIT.items() if isinstance(kept, str)}
+
+
+async def since(owner, moment=None):
+    return await owner("SELECT * FROM audit_events WHERE $1::uuid IS NULL OR id > $1 ORDER BY id", moment)
+
+
+@pytest.fixture
+async def seen(app, owner):
+    """The events that were left since this was asked for, or asked before."""
+    await app.audit.tally.save(all_of_it=True)
+    await app.audit.tally.save(all_of_it=True)
+    last = (await owner("SELECT id FROM audit_events ORDER BY id DESC LIMIT 1"))[0]["id"]
+
+    async def asked():
+        await app.audit.tally.save(all_of_it=True)
+        return [dict(row) for row in await since(owner, last)]
+
+    return asked
+
+
+async def prepared(client, houses, stage, route):
+    """What a route needs before it can do anything; the names that its path needs, and its body."""
+    _, path = route
+    if path.startswith(INTEGRATION) and path != INTEGRATION:
+        config, new = houses.config("twilio"), CASES["twilio"][2]()
+        houses.take(config | new)
+        integration = f"{PLATFORM}/tenants/{stage['tenantId']}/integrations/sms"
+        steps = [(integration, config)]
+        step = path.removeprefix(INTEGRATION)
+        if route != ("POST", f"{INTEGRATION}/rotation") and step != "/test":
+            steps.append((f"{integration}/rotation", new))
+        if step in ("/rotation/rollback", "/rotation/revoke"):
+            steps.append((f"{integration}/rotation/switch", {"force": True, "graceSeconds": 60}))
+        for where, body in steps:
+            assert (await client.post(where, json=body)).status_code < 300, where
+        bodies = {"/rotation/switch": {"force": True}, "/rotation": new if route[0] == "POST" else None}
+        return {**stage, "kind": "sms"}, bodies.get(step)
+    if path.endswith("/retire"):
+        await client.post(f"{PLATFORM}/keys/rotate")
+        keys = (await client.get(f"{PLATFORM}/keys")).json()["keys"]
+        previous = [key["fingerprint"] for key in keys if key["state"] == "previous"]
+        return {**stage, "fingerprint": previous[0]}, {"reason": "lost"}
+    if path.endswith("/rekey"):
+        await client.delete(f"{PLATFORM}/keys/rekey")
+        if route[0] == "DELETE":
+            await client.post(f"{PLATFORM}/keys/rekey", json={})
+    if route == ("POST", INTEGRATION):
+        return {**stage, "kind": "whatsapp"}, whatsapp()
+    return stage, BODIES.get(route, lambda _: None)(stage)
+
+
+@pytest.mark.parametrize("route", AUDITED, ids=" ".join)
+async def test_each_declared_route_leaves_its_event(client, houses, stage, seen, route):
+    method, path = route
+    for _ in range(20):
+        named, body = await prepared(client, houses, stage, route)
+        before = len(await seen())
+        answer = await client.request(method, path.format(**named), json=body, headers={"x-request-id": "req-42"})
+        if route != ("DELETE", f"{PLATFORM}/keys/rekey") or answer.status_code != 404:  # it may be over already
+            break
+    assert answer.status_code < 300, answer.text
+    events = [event for event in (await seen())[before:] if event["request_id"] == "req-42"]
+    assert [event["action"] for event in events].count(AUDITED[route]) == 1
+    for event in events:
+        assert (event["outcome"], event["actor_type"], event["ip"]) == ("success", "api_key", "127.0.0.1")
+
+
+WRONG = {
+    ("POST", f"{PLATFORM}/tenants"): ({"name": "", "id": "x"}, "invalid_input"),
+    ("PATCH", TENANT): ({"color": "kAnArIe-not-a-value"}, "invalid_input"),
+    ("POST", f"{TENANT}/integrations/{{kind}}"): ({"baseUrl": "https://x.example"}, "integration_exists"),
+    ("PUT", f"{TENANT}/integrations/{{kind}}"): ({"apiKey": "***"}, "mask_submitted"),
+    ("POST", f"{TENANT}/webhooks"): ({"workflowName": "orders", "webhookUrl": URL}, "webhook_exists"),
+    ("PUT", f"{TENANT}/webhooks/{{webhookId}}"): ({"webhookUrl": "ftp://x"}, "invalid_url"),
+    ("POST", f"{TENANT}/webhooks/{{webhookId}}/signing-secret/rotate"): ({"overlapHours": 999}, "invalid_input"),
+    ("POST", "/api/tenants/{tenantId}/deliveries/replay"): ({"ratePerSecond": -1}, "invalid_input"),
+    ("POST", f"{PLATFORM}/api-keys"): ({"name": "k", "tenantId": "nobody-here"}, "tenant_not_found"),
+}
+
+
+@pytest.mark.parametrize("route", WRONG, ids=" ".join)
+async def test_what_fails_leaves_its_code_and_nothing_of_what_was_submitted(client, stage, seen, route):
+    method, path = route
+    body, code = WRONG[route]
+    before = len(await seen())
+    answer = await client.request(method, path.format(**stage), json=body)
+    assert answer.json()["code"] == code
+    (event,) = (await seen())[before:]
+    assert (event["action"], event["outcome"], event["actor_type"]) == (AUDITED[route], "failed", "api_key")
+    assert event["tenant_id"] == ("" if "{tenantId}" not in path else stage["tenantId"])
+    assert f'"code": "{code}"' in str(event["detail"])
+    assert str(answer.status_code) in str(event["detail"])
+    assert "color" not in str(event)
+
+
+@pytest.mark.parametrize(
+    ("content", "code"), [(b"{", "malformed_body"), (b'"\xff"', "malformed_body"), (b"[" * 200, None)]
+)
+async def test_a_body_that_cannot_be_read_has_failed_too(client, acme, seen, content, code):
+    answer = await client.patch(acme.path, content=content, headers={"content-type": "application/json"})
+    assert 400 <= answer.status_code < 500
+    assert code in (None, answer.json()["code"])
+    assert [(event["action"], event["outcome"]) for event in (await seen())[-1:]] == [("tenant.updated", "failed")]
+
+
+async def test_a_tenant_that_never_was_gets_no_log_by_being_asked_for(client, seen):
+    is_problem(await client.patch(f"{PLATFORM}/tenants/never-was", json={"name": "x"}), 404, "tenant_not_found")
+    (event,) = await seen()
+    assert (event["tenant_id"], event["target_id"], event["outcome"]) == ("", "never-was", "failed")
+    is_problem(await client.get(f"{PLATFORM}/tenants/never-was/audit"), 404, "tenant_not_found")
+
+
+async def test_where_the_failure_cannot_be_recorded_the_answer_is_the_same(app, client, acme, monkeypatch):
+    async def fails(*_words, **_more):
+        raise RuntimeError("no such thing")
+
+    monkeypatch.setattr(app.audit, "record_apart", fails)
+    is_problem(await client.patch(acme.path, json={"name": ""}), 422, "invalid_input")
+    is_problem(await client.patch(acme.path, content=b"{"), 400, "malformed_body")
+
+
+async def test_reads_and_missing_routes_leave_nothing(client, acme, seen):
+    before = len(await seen())
+    for path in (acme.path, f"{acme.path}/webhooks", f"{acme.path}/webhooks/{uuid4()}", f"{PLATFORM}/api-keys?limit=0"):
+        await client.get(path)
+    await client.post(f"{PLATFORM}/nothing", json={})
+    await client.put(acme.path, json={})
+    assert (await seen())[before:] == []
+
+
+async def test_a_key_without_the_right_leaves_a_denial_in_its_own_log(client, make_tenancy, seen, n8n):
+    acme, other = await make_tenancy(), await make_tenancy()
+    await other.webhook(n8n.url(), "orders")
+    made = await acme.key()
+    with_key = {"headers": {"authorization": f"Bearer {made['key']}"}}
+    before = len(await seen())
+    assert (await client.patch(acme.path, json={"name": "x"}, **with_key)).status_code == 403
+    assert (await client.get(f"/api/tenants/{other.id}/deliveries", **with_key)).status_code == 403
+    assert (await other.call("orders", key=made["key"])).status_code == 403
+    events = (await seen())[before:]
+    assert {(event["tenant_id"], event["actor_type"], event["actor_id"]) for event in events} == {
+        (acme.id, "api_key", made["id"])
+    }
+    assert [(event["action"], event["outcome"], event["target_id"]) for event in events] == [
+        ("tenant.updated", "denied", f"PATCH {TENANT}"),
+        ("route.requested", "denied", "GET /api/tenants/{tenantId}/deliveries"),
+        ("route.requested", "denied", "POST /api/tenants/{tenantId}/webhooks/{workflowName}/call"),
+    ]
+    assert f'"tenantId": "{other.id}"' in str(events[1]["detail"])
+
+
+async def test_an_unknown_key_is_nobody_s_and_counted(stranger, acme, app, seen):
+    made = await acme.key()
+    await app.api_keys.revoke_api_key(made["id"])
+    before = len(await seen())
+    for key in (NOBODY, made["key"], None, "hv_x", NOBODY):
+        headers = {"authorization": f"Bearer {key}"} if key else {}
+        assert (await stranger.patch(acme.path, json={"name": "x"}, headers=headers)).status_code == 401
+    first, further = (await seen())[before:]
+    for event in (first, further):
+        assert (event["tenant_id"], event["actor_type"], event["actor_id"]) == ("", "anonymous", "anonymous")
+        assert (event["action"], event["outcome"], event["ip"]) == ("tenant.updated", "denied", "127.0.0.1")
+        assert made["key"] not in str(event)
+    assert ('"count": 1' in str(first["detail"]), '"count": 4' in str(further["detail"])) == (True, True)
+
+
+async def test_the_platform_s_list_has_all_with_filters(client, acme, seen):
+    await client.patch(acme.path, json={"name": ""})
+    await client.patch(acme.path, json={"name": "fine"})
+
+    async def listed(**query):
+        answer = await client.get(f"{PLATFORM}/audit", params=query)
+        assert answer.status_code == 200, answer.text
+        return [(item["action"], item["outcome"]) for item in answer.json()["items"]]
+
+    assert await listed(tenantId=acme.id, action="tenant.updated") == [
+        ("tenant.updated", o) for o in ("success", "failed")
+    ]
+    assert await listed(tenantId=acme.id, outcome="failed") == [("tenant.updated", "failed")]
+    assert {outcome for _, outcome in await listed(outcome="failed", limit=200)} == {"failed"}
+    assert await listed(tenantId="nobody-here") == []
+    is_problem(await client.get(f"{PLATFORM}/audit", params={"outcome": "odd"}), 422, "invalid_input")
+    is_problem(await client.get(f"{PLATFORM}/audit", params={"cursor": "x"}), 422, "invalid_cursor")
+    reading = [event for event in await seen() if event["action"] == "audit.listed"]
+    assert {event["target_id"] for event in reading} == {"all"}
+
+
+async def test_changes_tell_before_and_after_and_of_secrets_a_hint(client, acme):
+    one, two = planted("first-token"), planted("second-token")
+    webhook = await acme.webhook(f"{URL}?key=1", description="a" * 300, authToken=one, staticHeaders={"x-a": "short"})
+    path = f"{acme.path}/webhooks/{webhook['id']}"
+    change = {
+        "authToken": two,
+        "staticHeaders": {"x-a": None, "x-b": planted("b")},
+        "isActive": False,
+        "description": "b",
+    }
+    assert (await client.put(path, json=change)).status_code == 200
+    event = (await acme.audit())[0]
+    found = {change["field"]: (change["before"], change["after"]) for change in event["detail"]["changes"]}
+    assert event["detail"]["changed"] == ["auth_token", "description", "is_active", "static_headers"]
+    assert found.pop("staticHeaders.x-b")[0] is None
+    assert found == {
+        "authToken": (f"••••{one[-4:]}", f"••••{two[-4:]}"),
+        "description": ("a" * 200 + "…", "b"),
+        "isActive": (True, False),
+        "staticHeaders.x-a": ("set", None),
+    }
+    moved = {"webhookUrl": "https://other.example.com/x?token=abc", "authToken": two, "staticHeaders": None}
+    assert (await client.put(path, json=moved)).status_code == 200
+    changes = (await acme.audit())[0]["detail"]["changes"]
+    assert {"field": "webhookUrl", "before": f"{URL}?…", "after": "https://other.example.com/x?…"} in changes
+
+
+async def test_an_integration_that_changes_its_provider_shows_no_secret_of_either(client, acme):
+    key = planted("vonage-key")
+    vonage = {"provider": "vonage", "apiKey": key, "apiSecret": planted("s"), "phoneNumber": "+491701234567"}
+    aws = {
+        "provider": "aws_sns",
+        "accessKeyId": planted("id"),
+        "secretAccessKey": planted("sk"),
+        "region": "eu-central-1",
+    }
+    path = f"{acme.path}/integrations/sms"
+    assert (await client.post(path, json=vonage)).status_code == 201
+    created = (await acme.audit())[0]["detail"]
+    assert {"field": "apiKey", "before": None, "after": f"••••{key[-4:]}"} in created["changes"]
+    assert (await client.put(path, json=aws)).status_code == 200
+    changes = (await acme.audit())[0]["detail"]["changes"]
+    assert {"field": "provider", "before": "vonage", "after": "aws_sns"} in changes
+    assert {"field": "apiKey", "before": f"••••{key[-4:]}", "after": None} in changes
+    assert {"field": "phoneNumber", "before": "+491701234567", "after": None} in changes
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self):
+        return self.now
+
+
+async def test_a_flood_leaves_one_event_a_minute_of_each_kind_and_some_kinds_at_most(monkeypatch):
+    monkeypatch.setattr(tally, "KINDS", 3)
+    clock, written = Clock(), []
+
+    async def write(actor, _action, target, **more):
+        written.append((actor.ip, target[1], more["detail"]["count"]))
+
+    def note(ip, target="POST x", who=ANONYMOUS):
+        actor = Actor(who.kind, who.id, ip)
+        made.note(Happening(actor, "route.requested", ("route", target), "", "denied", {"code": "unauthorized"}))
+
+    made = Tally(write, clock=clock)
+    for _ in range(5):
+        note("192.0.2.1")
+    await made.save()
+    assert written == [("192.0.2.1", "POST x", 1)]
+    clock.now = 61
+    note("192.0.2.1")
+    await made.save()
+    assert written[1:] == [("192.0.2.1", "POST x", 5)]
+    for n in range(50):
+        note(f"2001:db8::{n:x}")
+        note(f"2001:db8:0:{n:x}::1")
+    note("192.0.2.9", who=Actor("api_key", "k"))
+    await made.save()
+    clock.now = 200
+    await made.save()
+    assert sum(count for *_, count in written) == 6 + 100 + 1
+    assert len(written) < 12
+    assert (None, "further", 1) in written
+    assert ("192.0.2.9", "POST x", 1) in written
+    clock.now = 400
+    await made.save()
+    assert made._windows == ({}, {})
+
+
+async def test_what_cannot_be_written_now_is_written_later():
+    written, broken = [], [True]
+
+    async def write(_actor, _action, target, **_more):
+        if broken[0]:
+            raise ConnectionError
+        written.append(target)
+
+    made = Tally(write)
+    made.note(Happening(ANONYMOUS, "route.requested", ("route", "x"), "", "denied", {}))
+    with pytest.raises(ConnectionError):
+        await made.save()
+    broken[0] = False
+    await made.save()
+    assert written == [("route", "x")]
