@@ -72,8 +72,8 @@ class Account:
             f"chaos of keys: seed {self.seed}: {self.tenants} tenants, {self.fields} secrets (made in {self.filled_s:.0f} s), "
             f"{self.kills.total()} kills ({killed}) in {self.seconds:.0f} s; {self.rotations} rotations, {self.rewrapped} data "
             f"keys wrapped anew ({self.refused} refused while a process lacked the key); {self.rekeyings} rekeyings, "
-            f"{self.destroyed} data keys replaced and destroyed; {self.written} tokens written meanwhile, {self.repeats} requests sent again, "
-            f"{self.calls} calls with a token of their own; 0 lost, 0 unreadable, 1 active key"
+            f"{self.destroyed} data keys replaced and destroyed; {self.written} tokens written meanwhile, {self.repeats} "
+            f"requests sent again, {self.calls} calls with a token of their own; 0 lost, 0 unreadable, 1 active key"
         )
 
 
