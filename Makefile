@@ -30,8 +30,9 @@ check: setup ## Lint, types, layers and the fast tests, in half a minute
 	@$(BIN)/lint-imports
 	@$(BIN)/python -m pytest -q -n 2 -m "not slow" tests/arch tests/unit
 
-chaos: setup ## Kill servers, workers and the database 200 times under load, and make the account
+chaos: setup ## Kill servers, workers and the database 200 times under load, and make the account; the same with keys
 	@$(BIN)/python tests/chaos/ledger.py
+	@$(BIN)/python tests/chaos/keys.py
 
 bench: setup ## Measure, and print the tables
 	@$(BIN)/python bench/run.py

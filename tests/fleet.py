@@ -165,15 +165,35 @@ class Fleet:
         assert member.alive, self.log()
         return member
 
-    async def run(self, *words: str) -> str:
+    async def run(self, *words: str, **more: str) -> str:
         """Runs a command to its end; its stdout."""
-        member, stdout = await self._spawn(words, {})
-        assert await member.code(START_S) == 0, self.log()
-        return stdout.read_text()
+        code, stdout, stderr = await self.ended(*words, **more)
+        assert code == 0, stderr
+        return stdout
+
+    async def ended(self, *words: str, kill_after: float | None = None, **more: str) -> tuple[int, str, str]:
+        """How a command ended, killed after so many seconds unless it was faster; its stdout and its stderr."""
+        member, stdout = await self._spawn(words, more, own=True)
+        try:
+            code = await member.code(START_S if kill_after is None else kill_after)
+        except TimeoutError:
+            assert kill_after is not None, self.log()
+            with suppress(ProcessLookupError):
+                os.kill(member.pid, signal.SIGKILL)
+            code = await member.code(10)  # it may have been faster after all
+        stderr = stdout.with_suffix(".err").read_text()
+        with (self.folder / "stderr.log").open("a") as log:
+            log.write(stderr)
+        return code, stdout.read_text(), stderr
 
     @property
     def alive(self) -> list[Member]:
         return [member for member in self.members if member.alive]
+
+    @property
+    def database_url(self) -> str:
+        """The owner's, of its database."""
+        return self._url
 
     @property
     def postmaster(self) -> int | None:
@@ -244,10 +264,11 @@ class Fleet:
         for member in self.alive:
             await member.kill()
 
-    async def _spawn(self, words: tuple[str, ...], more: dict[str, str]) -> tuple[Member, Path]:
+    async def _spawn(self, words: tuple[str, ...], more: dict[str, str], *, own: bool = False) -> tuple[Member, Path]:
         self._number += 1
         stdout = self.folder / f"{self._number:03}-{words[0]}.log"
-        stdout.touch(0o600)
+        for file in (stdout, stdout.with_suffix(".err")):
+            file.touch(0o600)
         with socket.create_server(("127.0.0.1", 0)) as free:
             port = free.getsockname()[1]
         pid, ended = await self._zygote.start(
@@ -255,6 +276,6 @@ class Fleet:
             words=words,
             environment={**self._environment, "PORT": str(port), **more},
             stdout=str(stdout),
-            stderr=str(self.folder / "stderr.log"),
+            stderr=str(stdout.with_suffix(".err") if own else self.folder / "stderr.log"),
         )
         return Member(pid, port, ended), stdout

@@ -12,6 +12,7 @@ import uvloop
 
 _LENGTH = b"content-length: "
 _ID = b"webhook-id: "
+_AUTHORIZATION = b"authorization: "
 
 
 class Hit(NamedTuple):
@@ -21,6 +22,7 @@ class Hit(NamedTuple):
     id: str
     path: str
     body: bytes
+    authorization: str = ""
 
     @property
     def payload(self) -> Any:
@@ -111,7 +113,8 @@ class _Connection(asyncio.Protocol):
             return
         body, self._received = self._received[end + 4 : whole], self._received[whole:]
         path = head.split(b" ", 2)[1].decode()
-        self._answer(Hit(time.monotonic(), _field(head, _ID).decode(), path, body))
+        authorization = _field(head, _AUTHORIZATION).decode()
+        self._answer(Hit(time.monotonic(), _field(head, _ID).decode(), path, body, authorization))
 
     def _answer(self, hit: Hit) -> None:
         tally, self._under_way = self._tally, hit.path
@@ -141,5 +144,5 @@ class _Connection(asyncio.Protocol):
 
 
 def _field(head: bytes, name: bytes) -> bytes:
-    at = head.lower().find(name)
-    return b"" if at < 0 else head[at + len(name) :].split(b"\r\n", 1)[0]
+    at = head.lower().find(b"\r\n" + name)
+    return b"" if at < 0 else head[at + 2 + len(name) :].split(b"\r\n", 1)[0]

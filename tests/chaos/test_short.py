@@ -1,6 +1,7 @@
-"""A short chaos run; `make chaos` makes a long one."""
+"""Short chaos runs; `make chaos` makes long ones."""
 
 import pytest
+from keys import chaos as chaos_of_keys
 from ledger import chaos
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(150)]
@@ -14,3 +15,14 @@ async def test_six_kills_lose_nothing_and_make_nothing_up():
     assert account.kills["database"] >= 1
     assert account.ended == {"delivered": account.accepted}
     assert account.accepted > 100
+
+
+async def test_secrets_outlive_rotations_rekeyings_and_kills():
+    said = []
+    account = await chaos_of_keys(60, 4, seed=7, say=said.append)
+    assert account.fields == 1800
+    assert account.kills.total() - account.kills["command"] == 4
+    assert account.kills["database"] >= 1
+    assert account.rotations >= 1
+    assert account.rekeyings >= 1
+    assert account.written > 20

@@ -7,6 +7,7 @@ import pytest
 from safe import A, B, C, Safe, fill, fp, new_key, opens
 
 from hookvault.errors import CipherError, ConflictError, InvalidError, NotFoundError, UnavailableError, WrongKeyError
+from hookvault.vault import store as keys
 
 
 @pytest.fixture
@@ -262,3 +263,16 @@ async def test_an_unknown_tenant_is_not_shredded(safe):
         with pytest.raises(NotFoundError):
             await app.keys.shred("nobody")
         assert await safe.value("SELECT count(*) FROM shredded_tenants") == 0
+
+
+async def test_a_process_that_starts_while_keys_are_rotated_waits_for_the_end_of_it(safe):
+    async with safe.process(A, encryption_key_next=B) as app, safe.process(A, encryption_key_next=B) as other:
+        async with app.database.system() as tx:  # as a rotation of very many keys does
+            await keys.lock_master(tx)
+            starting = asyncio.create_task(other.start(deliver=False))
+            await asyncio.sleep(2.5)
+            assert not starting.done()
+            await keys.activate_master(tx, fp(B))
+        await asyncio.wait_for(starting, 5)
+        assert [holder.fingerprints for holder in (await app.keys.status()).processes] == [(fp(A), fp(B))]
+        other.presence.check()

@@ -1,12 +1,14 @@
 """Rekeying and the health scan: everything sealed anew while others write, and nothing lost wherever it stops."""
 
 import asyncio
+from datetime import datetime, timedelta
 from uuid import UUID
 
 import pytest
 from safe import A, B, Safe, fill, finished, opens, rekeyed
 
 from canary import planted
+from hookvault import clock
 from hookvault.custody.sealed import store as rows
 from hookvault.errors import ConflictError, NotFoundError
 from hookvault.vault.registry import REGISTRY
@@ -54,6 +56,23 @@ async def test_one_tenant_alone_is_rekeyed(safe):
         assert await safe.sql(kept) == [("acme", 2), ("beta", 1)]
         await opens(app, "acme", acme)
         await opens(app, "beta", beta)
+
+
+@pytest.mark.parametrize("hours", [-1, 1])
+async def test_a_machine_whose_clock_is_wrong_rekeys_all_the_same(safe, monkeypatch, hours):
+    class Wrong(datetime):
+        @classmethod
+        def now(cls, zone=None):
+            return datetime.now(zone) + timedelta(hours=hours)
+
+    async with safe.process(A) as app:
+        filled = await fill(app, "acme")
+        await app.rekeys.start()
+        monkeypatch.setattr(clock, "datetime", Wrong)
+        assert (await finished(app)).state == "finished"
+        states = await safe.sql("SELECT version, state FROM data_keys ORDER BY 1")
+        assert states == [(1, "destroyed"), (2, "active")]
+        await opens(app, "acme", filled)
 
 
 async def test_what_a_version_counts_by_stays(safe):

@@ -88,6 +88,8 @@ def _out(integration: Integration) -> dict[str, Any]:
             "set": secret.set,
             "hint": masked_hint(secret.hint),
             "updatedAt": iso(secret.updated_at) if secret.updated_at else None,
+            **({"needsReentry": True} if secret.needs_reentry else {}),
+            **({"keyNeeded": secret.key_needed} if secret.key_needed else {}),
         }
         for name, secret in integration.secrets.items()
     }

@@ -134,7 +134,15 @@ def webhook_out(webhook: Webhook) -> WebhookOut:
 
 
 def _secret(mark: SecretMark) -> SecretOut:
-    return SecretOut.model_validate({"set": mark.set, "hint": masked_hint(mark.hint), "updated_at": mark.updated_at})
+    return SecretOut.model_validate(
+        {
+            "set": mark.set,
+            "hint": masked_hint(mark.hint),
+            "updated_at": mark.updated_at,
+            "needs_reentry": mark.needs_reentry,
+            "key_needed": mark.key_needed,
+        }
+    )
 
 
 def fields_of(body: WebhookFields) -> dict[str, Any]:

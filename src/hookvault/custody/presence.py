@@ -1,6 +1,8 @@
 """Says for one process that it lives and which master keys it holds, so that no key is made active that it could not use."""
 
+import asyncio
 import socket
+import time
 from typing import Literal
 from uuid import UUID
 
@@ -8,12 +10,13 @@ from hookvault.clock import now
 from hookvault.custody import store
 from hookvault.custody.model import Holder
 from hookvault.db.pool import Database, SystemTx
-from hookvault.errors import HookvaultError, UnavailableError, WrongKeyError
+from hookvault.errors import HookvaultError, LockedError, UnavailableError, WrongKeyError
 from hookvault.log import get_logger
 from hookvault.vault import store as keys
 from hookvault.vault.service import Vault
 
 BEAT_S = 4.0  # well below what makes a process count as dead
+_ROTATION_S = 60.0  # longer than the data keys of very many tenants take to be wrapped anew
 
 _log = get_logger()
 
@@ -35,15 +38,16 @@ class Presence:
         self._missing: str | None = None
 
     async def enter(self, kind: Literal["serve", "worker"]) -> None:
-        """Joins the others, unless the master key that is active by now is not among this process's.
+        """Joins the others, unless the master key that is active by now is not among this process's. Waits for a rotation.
 
         Raises:
             WrongKeyError: names both fingerprints.
+            UnavailableError: code `database_locked`, when a rotation takes longer than a minute.
         """
         moment = now()
         host = socket.gethostname()[:200]
         self._holder = Holder(self._process, kind, host, self._vault.ring.fingerprints, moment, moment)
-        await self.beat()
+        await self._first_beat(time.monotonic() + _ROTATION_S)
         if self._missing is not None:
             await self.leave()
             self._vault.ring.by_fingerprint(self._missing)
@@ -60,6 +64,15 @@ class Presence:
         if missing is not None and self._missing is None:
             _log.error("master_key_missing", needed=missing, held=list(self._vault.ring.fingerprints))
         self._missing = missing
+
+    async def _first_beat(self, deadline: float) -> None:
+        while True:
+            try:
+                return await self.beat()
+            except LockedError:
+                if time.monotonic() > deadline:
+                    raise
+            await asyncio.sleep(0.1)
 
     async def leave(self) -> None:
         """Goes, so that nobody waits for this process. Without a database it counts as dead in a moment."""

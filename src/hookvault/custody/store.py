@@ -27,7 +27,8 @@ WHERE seen_at > clock_timestamp() - make_interval(secs => $1) ORDER BY started_a
 """
 
 _START_JOB = """
-INSERT INTO key_jobs (id, tenant_id, total, started_at, started_by) VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING
+INSERT INTO key_jobs (id, tenant_id, total, started_at, started_by) VALUES ($1, $2, $3, clock_timestamp(), $4)
+ON CONFLICT DO NOTHING
 """
 
 _JOB_COLUMNS = "id, tenant_id, state, total, unreadable, started_at, started_by, finished_at"
@@ -124,7 +125,7 @@ async def list_living(tx: SystemTx) -> list[Holder]:
 
 async def start_job(tx: SystemTx, job_id: UUID, tenant_id: str, total: int, author: str) -> bool:
     """Stores a rekeying to be worked on; False while another one runs."""
-    return await tx.execute(_START_JOB, job_id, tenant_id, total, now(), author) > 0
+    return await tx.execute(_START_JOB, job_id, tenant_id, total, author) > 0
 
 
 async def running_job(tx: SystemTx) -> Row | None:

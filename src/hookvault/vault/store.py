@@ -7,8 +7,9 @@ from datetime import datetime
 from hookvault.clock import now
 from hookvault.db.pool import SystemTx, Tx
 
+# Times of data keys are compared with each other and with a rekeying's, so they are of one clock, the database's.
 _INSERT_KEY = """
-INSERT INTO data_keys (tenant_id, version, wrapped, key_fingerprint, created_at) VALUES ($1, $2, $3, $4, $5)
+INSERT INTO data_keys (tenant_id, version, wrapped, key_fingerprint, created_at) VALUES ($1, $2, $3, $4, clock_timestamp())
 """
 
 # Held to the end of a transaction that seals: a data key is destroyed only when nobody may still be writing with it. A statement
@@ -77,12 +78,14 @@ WHERE fingerprint = $1 AND state = 'previous'
 """
 
 _SUPERSEDE_KEYS = """
-UPDATE data_keys SET state = 'decrypt_only', superseded_at = $2 WHERE tenant_id = ANY($1::text[]) AND state = 'active'
+UPDATE data_keys SET state = 'decrypt_only', superseded_at = clock_timestamp()
+WHERE tenant_id = ANY($1::text[]) AND state = 'active'
 """
 
 _INSERT_KEYS = """
 INSERT INTO data_keys (tenant_id, version, wrapped, key_fingerprint, created_at)
-SELECT g.tenant_id, g.version, g.wrapped, $4, $5 FROM unnest($1::text[], $2::int[], $3::text[]) AS g (tenant_id, version, wrapped)
+SELECT g.tenant_id, g.version, g.wrapped, $4, clock_timestamp()
+FROM unnest($1::text[], $2::int[], $3::text[]) AS g (tenant_id, version, wrapped)
 """
 
 _LAST_VERSIONS = "SELECT tenant_id, max(version) AS version FROM data_keys WHERE tenant_id = ANY($1::text[]) GROUP BY 1"
@@ -153,7 +156,7 @@ async def lock_master(tx: SystemTx) -> None:
 
 async def insert_key(tx: SystemTx, tenant_id: str, key: WrappedKey) -> None:
     """Stores a tenant's new active data key."""
-    await tx.execute(_INSERT_KEY, tenant_id, key.version, key.wrapped, key.key_fingerprint, now())
+    await tx.execute(_INSERT_KEY, tenant_id, key.version, key.wrapped, key.key_fingerprint)
 
 
 async def find_active_key(tx: Tx, tenant_id: str) -> WrappedKey | None:
@@ -234,9 +237,8 @@ async def last_versions(tx: SystemTx, tenant_ids: Sequence[str]) -> dict[str, in
 
 async def supersede_keys(tx: SystemTx, keys: Sequence[tuple[str, int, str]], fingerprint: str) -> None:
     """Gives tenants new active data keys (tenant, version, wrapped); those before open what they sealed, and seal nothing."""
-    moment = now()
-    await tx.execute(_SUPERSEDE_KEYS, [key[0] for key in keys], moment)
-    await tx.execute(_INSERT_KEYS, *zip(*keys, strict=True), fingerprint, moment)
+    await tx.execute(_SUPERSEDE_KEYS, [key[0] for key in keys])
+    await tx.execute(_INSERT_KEYS, *zip(*keys, strict=True), fingerprint)
 
 
 async def destroy_keys(tx: SystemTx, tenant_id: str, *, below: int) -> int:
