@@ -5,24 +5,11 @@ from contextlib import asynccontextmanager, suppress
 
 import asyncpg
 
-from hookvault.db.reach import unreachable
+from hookvault.db.reach import LOST, unreachable
 from hookvault.errors import UnavailableError
 
 _LOCK_TIMEOUT = "3s"  # no transaction of the service is as long
 _CLOSE_TIMEOUT_S = 5.0
-_LOST = (
-    OSError,
-    TimeoutError,
-    asyncpg.PostgresConnectionError,
-    asyncpg.CannotConnectNowError,
-    asyncpg.AdminShutdownError,
-    asyncpg.CrashShutdownError,
-    asyncpg.TooManyConnectionsError,
-    asyncpg.DiskFullError,
-    asyncpg.QueryCanceledError,
-    asyncpg.InterfaceError,
-    asyncpg.InternalClientError,
-)
 
 # Whatever the role or the server is set to: rows are written as text and read again in the same forms, for as long as it takes.
 _SETTINGS = f"""
@@ -41,7 +28,7 @@ async def owner_connection(dsn: str) -> AsyncIterator[asyncpg.Connection]:
     """
     try:
         connection = await asyncpg.connect(dsn, timeout=10)
-    except (*_LOST, asyncpg.PostgresError, ValueError) as error:
+    except (*LOST, asyncpg.PostgresError, ValueError) as error:
         raise unreachable(error, dsn) from None
     try:
         await connection.execute(_SETTINGS)
@@ -51,8 +38,8 @@ async def owner_connection(dsn: str) -> AsyncIterator[asyncpg.Connection]:
             "The database is busy, and nothing was changed. Try again, or stop the service before.",
             code="database_busy",
         ) from None
-    except _LOST as error:
+    except LOST as error:
         raise unreachable(error, dsn) from None
     finally:
-        with suppress(*_LOST):
+        with suppress(*LOST):
             await connection.close(timeout=_CLOSE_TIMEOUT_S)

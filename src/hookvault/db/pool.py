@@ -13,25 +13,12 @@ import asyncpg
 import msgspec
 
 from hookvault.db.codec import decode_jsonb, encode_jsonb
-from hookvault.db.reach import unreachable
+from hookvault.db.reach import LOST, unreachable
 from hookvault.errors import InvalidError, LockedError, SetupError
 
 _ACQUIRE_TIMEOUT_S = 10.0
 _COMMAND_TIMEOUT_S = 30.0
 _ACCESS = "SELECT value FROM hookvault_meta WHERE name = 'access'"
-_UNREACHABLE = (
-    OSError,
-    TimeoutError,
-    asyncpg.PostgresConnectionError,
-    asyncpg.CannotConnectNowError,
-    asyncpg.AdminShutdownError,
-    asyncpg.CrashShutdownError,
-    asyncpg.TooManyConnectionsError,
-    asyncpg.DiskFullError,
-    asyncpg.QueryCanceledError,
-    asyncpg.InterfaceError,
-    asyncpg.InternalClientError,  # a connection that was cut in the middle of an exchange
-)
 
 Row = asyncpg.Record
 
@@ -157,7 +144,7 @@ async def _checked_access_mode(dsn: str) -> bool:
     """Whether this database separates access by roles (else by settings in one role)."""
     try:
         connection = await asyncpg.connect(dsn, timeout=_ACQUIRE_TIMEOUT_S)
-    except (*_UNREACHABLE, asyncpg.PostgresError, ValueError) as error:
+    except (*LOST, asyncpg.PostgresError, ValueError) as error:
         # From None: what asyncpg says of a malformed URL quotes pieces of it, the password's among them.
         raise unreachable(error, dsn) from None
     try:
@@ -219,7 +206,7 @@ async def _connection(pool: Any) -> AsyncIterator[Any]:
         raise InvalidError("A value can't be stored, for instance a NUL character or a number out of range.") from error
     except asyncpg.LockNotAvailableError as error:
         raise LockedError("A row that this needs is locked by another session of the database.") from error
-    except _UNREACHABLE as error:
+    except LOST as error:
         raise unreachable(error) from error
 
 

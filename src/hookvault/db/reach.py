@@ -7,6 +7,20 @@ import asyncpg
 
 from hookvault.errors import UnavailableError
 
+# What it looks like when a database that was there is not, or can't do what it could.
+LOST = (
+    OSError,
+    TimeoutError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.TooManyConnectionsError,
+    asyncpg.DiskFullError,
+    asyncpg.QueryCanceledError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # a connection that was cut in the middle of an exchange
+)
 _CAUSES: tuple[tuple[type[BaseException], str], ...] = (
     (socket.gaierror, "its host name is not known"),
     (ConnectionRefusedError, "nothing listens there"),
