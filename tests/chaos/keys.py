@@ -38,7 +38,9 @@ IMPATIENT_S = (0.3, 1.5)  # after which a command is killed
 _NUMBERS = itertools.count(1)
 Hook = tuple[str, str]
 
-_ROTATIONS = "SELECT target_id, detail FROM audit_events WHERE action = 'key.rotated' ORDER BY at"
+_ROTATIONS = (
+    "SELECT target_id, detail FROM audit_events WHERE action = 'key.rotated' AND outcome = 'success' ORDER BY at"
+)
 _REKEYED = """
 SELECT (SELECT count(*) FROM key_jobs WHERE state = 'finished')::int AS finished,
     (SELECT count(*) FROM data_keys WHERE state = 'destroyed')::int AS destroyed,

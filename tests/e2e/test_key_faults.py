@@ -120,7 +120,9 @@ async def rotating(vault: Installation, *, committed: bool) -> AsyncIterator[Non
 
 
 async def rotations(vault: Installation, fingerprint: str) -> int:
-    counted = "SELECT count(*) FROM audit_events WHERE action = 'key.rotated' AND target_id = $1"
+    counted = (
+        "SELECT count(*) FROM audit_events WHERE action = 'key.rotated' AND outcome = 'success' AND target_id = $1"
+    )
     return await vault.fleet.value(counted, fingerprint)
 
 
@@ -159,7 +161,9 @@ async def shredding(vault: Installation, *, committed: bool) -> AsyncIterator[No
     hinted = await vault.fleet.value(
         "SELECT count(*) FROM n8n_webhooks WHERE tenant_id = $1 AND secret_hints <> '{}'", tenant
     )
-    told = "SELECT count(*) FROM audit_events WHERE tenant_id = $1 AND action = 'tenant.shredded'"
+    told = (
+        "SELECT count(*) FROM audit_events WHERE tenant_id = $1 AND action = 'tenant.shredded' AND outcome = 'success'"
+    )
     assert (gone, kept == 0, hinted == 0, await vault.fleet.value(told, tenant)) in (
         (0, False, False, 0),
         (1, True, True, 1),
