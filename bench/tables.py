@@ -236,7 +236,7 @@ def rewrapping(found):
 
 def rekeying(found):
     """Fields sealed anew per second, and what calls notice of it."""
-    rate = statistics.median(run["fields"] / run["seconds"] for run in found)
+    rate = statistics.median(run["rate"] for run in found)
     before, beside = (statistics.median(run[name] for run in found) for name in ("before", "beside"))
     row = [str(found[0]["fields"]), f"{rate:.0f}", f"{before:.0f}", f"{beside:.0f}", f"{beside / before:.2f}"]
     return table(["rekey, calls beside it", "fields/s", "calls/s before", "calls/s beside", "ratio"], [row])
