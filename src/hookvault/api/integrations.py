@@ -66,10 +66,12 @@ async def update_integration(
     return _out(changed)
 
 
-@router.delete("/{kind}", status_code=204, responses=problems(404))
-async def delete_integration(app: Services, who: Who, tenant_id: TenantID, kind: KindPath) -> None:
+@router.delete("/{kind}", status_code=204, responses=problems(404, 412))
+async def delete_integration(
+    app: Services, who: Who, tenant_id: TenantID, kind: KindPath, *, if_version: IfVersion
+) -> None:
     """Removes an integration with its secrets. Idempotent."""
-    await app.integrations.remove(tenant_id, kind_of(kind), actor=who.actor)
+    await app.integrations.remove(tenant_id, kind_of(kind), if_version=if_version, actor=who.actor)
 
 
 def kind_of(text: str) -> Kind:

@@ -16,6 +16,7 @@ from hookvault.log import get_logger
 _CHANGING = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 _NOT_FAILED = frozenset({401, 403, 405, 503})  # refused, which is noted; or nothing that could be written now
 _WAIT_S = 3.0
+_UUID = 36
 _log = get_logger()
 
 
@@ -38,6 +39,7 @@ def note_denied(app: App, scope: ASGIScope, error: HookvaultError, principal: Pr
 async def record_failed(app: App, scope: ASGIScope, status: int, code: str) -> None:
     """Records that a change failed, after its own transaction was rolled back: its code, and nothing of what was submitted.
 
+    The first of its kind in a minute at once; what fails so again is counted, or one key could make the log grow without end.
     It never fails itself, and never takes long: the answer is owed to the caller either way.
     """
     asking: Asking | None = scope.get("hookvault.asking")
@@ -48,15 +50,18 @@ async def record_failed(app: App, scope: ASGIScope, status: int, code: str) -> N
         return
     kind = route.action.partition(".")[0]
     target = (kind, next((text for text in reversed([*route.named.values()]) if is_name(text)), ""))
+    owner, detail = _tenant_named(route).get("tenantId", ""), {"code": code, "status": status, "route": route.route}
+    counted = (
+        ("route", route.route) if len(target[1]) == _UUID else target
+    )  # of any number of made-up ids one is as good
+    if not app.audit.tally.note(
+        Happening(asking.actor, route.action, counted, owner, "failed", detail), first_too=False
+    ):
+        return
     try:
         async with asyncio.timeout(_WAIT_S):
             await app.audit.record_apart(
-                asking.actor,
-                route.action,
-                target,
-                tenant_id=_tenant_named(route).get("tenantId", ""),
-                outcome="failed",
-                detail={"code": code, "status": status, "route": route.route},
+                asking.actor, route.action, target, tenant_id=owner, outcome="failed", detail=detail
             )
     except Exception as error:  # noqa: BLE001 - whatever it is, the caller's answer is another one
         _log.warning("audit_not_written", action=route.action, code=code, error=type(error).__name__)

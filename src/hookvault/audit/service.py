@@ -83,10 +83,15 @@ class AuditService:
             tenant_id: Whose chain; empty for the platform's own, None for all.
             kept: Hashes that were kept elsewhere, by tenant and number.
             progress: Is told how many more events were read.
+
+        Raises:
+            NotFoundError: code `tenant_not_found`, for a tenant without any event.
         """
         kept, report = kept or {}, Report(0, 0, 0, [])
         if tenant_id is not None:
             await verify_chain(self._database, tenant_id, kept.get(tenant_id, {}), report, progress)
+            if tenant_id and not (report.events or report.before_chain or report.faults):
+                raise NotFoundError(f"There is no tenant {tenant_id}, nor any event of one.", code="tenant_not_found")
             return report
         seen = set()
         async for owner, _ in stream_heads(self._database):

@@ -34,7 +34,9 @@ class Happening:
     def kind(self) -> tuple[object, ...]:
         """What makes two of them alike: who and from where, what, to what, and how it ended."""
         who = (self.actor.kind, self.actor.id, network(self.actor.ip))
-        return (*who, self.action, self.target, self.tenant_id, self.outcome, self.detail.get("code"))
+        # Which tenant a known actor aimed at: a targeted attempt must not vanish among others. Nobody known can name any.
+        aimed = None if self.actor.kind == ANONYMOUS.kind else self.detail.get("tenantId")
+        return (*who, aimed, self.action, self.target, self.tenant_id, self.outcome, self.detail.get("code"))
 
 
 @dataclass(slots=True)
@@ -60,17 +62,27 @@ class Tally:
         self._windows: tuple[dict[tuple[object, ...], _Window], ...] = ({}, {})
         self._due: deque[tuple[Happening, int]] = deque()
 
-    def note(self, what: Happening) -> None:
-        """Takes note of something; of the first of its kind in a minute at once, of further ones at the minute's end."""
+    def note(self, what: Happening, *, first_too: bool = True) -> bool:
+        """Takes note of something; of the first of its kind in a minute at once, of further ones at the minute's end.
+
+        Args:
+            what: What happened.
+            first_too: Whether the first is written from here; else whoever asks writes it.
+
+        Returns:
+            Whether it was the first.
+        """
         windows, moment = self._windows[what.actor.kind == ANONYMOUS.kind], self._clock()
         if what.kind not in windows and len(windows) >= KINDS:
             what = replace(what, actor=ANONYMOUS, target=("route", "further"), tenant_id="", detail={"code": "further"})
         window = windows.get(what.kind)
         if window is None:
             windows[what.kind] = _Window(what, moment + EVERY_S)
-            self._put(what, 1)
-        else:
-            window.last, window.count = what, window.count + 1
+            if first_too:
+                self._put(what, 1)
+            return True
+        window.last, window.count = what, window.count + 1
+        return False
 
     async def save(self, *, all_of_it: bool = False) -> None:
         """Writes what is due, or, where a process ends, all. What can't be written is tried again the next time."""

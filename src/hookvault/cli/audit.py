@@ -69,6 +69,8 @@ def _bar(total: int) -> Iterator[Callable[[int], None]]:
 def _read_heads(file: Path) -> Kept:
     """The hashes of a file of heads, by tenant and number. Of a tenant there may be many: such files may be appended to."""
     found: dict[str, dict[int, bytes]] = {}
+    if file.exists() and not file.is_file():
+        raise InvalidError(f"{file} is not a regular file.", code="invalid_heads")
     try:
         lines = file.read_text("utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:

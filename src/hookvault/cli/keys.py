@@ -118,7 +118,8 @@ def scan(*, as_json: JSON = False) -> None:
     columns = {"tenant_id": "Tenant", "table_name": "Table", "row_id": "Row", "field": "Field", "reason": "Reason"}
     if faults or as_json:
         show_list(faults, {**columns, "key_needed": "Needs"}, as_json=as_json)
-    note(f"{found.secrets} secrets, {found.unreadable} do not open.")
+    shredded = sum(fault.reason == "key_destroyed" for fault in faults)
+    note(f"{found.secrets} secrets, {found.unreadable} do not open{f', {shredded} were shredded' if shredded else ''}.")
     if found.unreadable:
         raise typer.Exit(1)
 

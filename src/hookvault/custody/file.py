@@ -88,6 +88,8 @@ def opening(path: Path) -> BinaryIO:
         SetupError: code `file_unusable`.
     """
     try:
+        if path.exists() and not path.is_file():  # a pipe would be waited for, a device has no end
+            raise SetupError(f"{path} is not a regular file.", code="file_unusable")
         return path.open("rb")
     except FileNotFoundError:
         raise NotFoundError(f"There is no file {path}.", code="file_not_found") from None

@@ -58,7 +58,7 @@ GROUP BY 1, 2 ORDER BY 1 LIMIT $4
 
 _RUN_ALONE = "SELECT pg_try_advisory_xact_lock(hashtextextended('hookvault ' || $1, 0))"
 
-_SHREDDED = "INSERT INTO shredded_tenants (tenant_id, shredded_at, shredded_by) VALUES ($1, $2, $3)"
+_SHREDDED = "INSERT INTO shredded_tenants (tenant_id, shredded_at, shredded_by) VALUES ($1, clock_timestamp(), $2)"
 
 _WIPE_VERSIONS = """
 UPDATE credential_versions SET secrets = '{}', state = CASE WHEN state IN ('revoked', 'discarded') THEN state ELSE 'revoked' END,
@@ -165,7 +165,7 @@ async def run_alone(tx: SystemTx, what: str) -> bool:
 
 async def note_shredded(tx: SystemTx, tenant_id: str, author: str) -> None:
     """Leaves a tombstone, and wipes the secrets of the tenant's credential versions."""
-    await tx.execute(_SHREDDED, tenant_id, now(), author)
+    await tx.execute(_SHREDDED, tenant_id, author)
     await wipe_versions(tx, tenant_id)
 
 

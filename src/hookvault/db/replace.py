@@ -70,6 +70,15 @@ UPDATE data_keys k SET state = 'destroyed', wrapped = '' WHERE state <> 'destroy
 RETURNING tenant_id
 """
 
+# An API key that was revoked here stays so: going back must not let anybody in again.
+_NOTE_REVOKED = """
+CREATE TEMPORARY TABLE hookvault_revoked ON COMMIT DROP AS SELECT id, revoked_at FROM api_keys WHERE revoked_at IS NOT NULL
+"""
+
+_REVOKE = """
+UPDATE api_keys k SET revoked_at = r.revoked_at FROM hookvault_revoked r WHERE k.id = r.id AND k.revoked_at IS NULL
+"""
+
 _OTHER = """
 SELECT tenant_id, version, wrapped, key_fingerprint FROM data_keys
 WHERE state <> 'destroyed' AND key_fingerprint <> $1 AND (tenant_id, version) > ($2, $3) ORDER BY tenant_id, version LIMIT $4
@@ -151,6 +160,7 @@ class Replacement:
         for table in UNITED:
             rows = await connection.fetchval(f"SELECT coalesce(jsonb_agg(t), '[]')::text FROM \"{table}\" t")  # noqa: S608
             self._kept[table] = rows
+        await connection.execute(_NOTE_REVOKED)
         await connection.execute(f"TRUNCATE {_listed(_REPLACED)}")
         return before
 
@@ -186,6 +196,7 @@ class Replacement:
             source = f'jsonb_populate_recordset(NULL::"{table}", $1::text::jsonb)'
             statement = f'INSERT INTO "{table}" SELECT * FROM {source} ON CONFLICT DO NOTHING'  # noqa: S608
             await connection.execute(statement, self._kept[table])
+        await connection.execute(_REVOKE)
         return [row["tenant_id"] for row in shredded]
 
     async def other_keys(self, active: str) -> AsyncIterator[Sequence[OtherKey]]:

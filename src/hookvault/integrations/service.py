@@ -158,14 +158,23 @@ class IntegrationService:
                 raise not_configured(kind)
             return await self._apply(tx, row, cipher, Edit(kind, body, actor, moment, if_version=if_version))
 
-    async def remove(self, tenant_id: str, kind: Kind, *, actor: Actor = IN_PROCESS) -> None:
-        """Removes one integration with its secrets. Idempotent. Raises NotFoundError, code `tenant_not_found`."""
+    async def remove(
+        self, tenant_id: str, kind: Kind, *, if_version: int | None = None, actor: Actor = IN_PROCESS
+    ) -> None:
+        """Removes one integration with its secrets. Idempotent.
+
+        Raises:
+            NotFoundError: code `tenant_not_found`.
+            PreconditionError: the integration is no longer at `if_version`.
+        """
         async with self._database.tenant(tenant_id) as tx:
             await tenants.get(tx, tenant_id)
             row = await store.find(tx, lock=True)
             if row is None or kind not in row.configs:
                 return
             removed = row.configs.pop(kind)
+            if if_version is not None and removed.version != if_version:
+                raise PreconditionError(f"The {kind} integration was changed since version {if_version}.")
             await store.end_versions(tx, kind, now())
             row.versions[kind] = {"at": iso(now()), "version": removed.version}
             row.updated_at, row.updated_by = now(), actor.label

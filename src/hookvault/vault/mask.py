@@ -1,8 +1,11 @@
 """What may be shown of a secret, and how to tell that somebody sent such a mask back in a secret's place."""
 
+import html
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, overload
+from urllib.parse import unquote
 
 from hookvault.vault.cipher import is_ciphertext
 from hookvault.vault.fields import COMMON_PLAIN, PLAIN_FIELDS, sms_kind
@@ -22,7 +25,11 @@ _MASK = re.compile(
     | [\[<({](?i:redacted|hidden|masked|filtered|removed|encrypted|secret|unchanged)[\]>)}]
     | \A(?i:redacted)\Z
     | \A__\w*BLANK[\w-]*\Z                      # n8n's placeholder for a value that it doesn't show
-    | \A(?:\*|[xX]{4,}|\#{4,}|-{4,}|_{4,})\Z
+    | \A(?:\*|[xX\#_\-\s]{4,})\Z
+    | \A([xX\#_\-])\1{3,}.{0,8}\Z               # XXXXXXXX4Kd8, of which the end is a hint
+    | \A.{0,8}([xX\#_\-])\2{3,}\Z
+    | ([^\w\s\x21-\x7e])\3{2,}                   # any other sign three times: circles, squares, dots
+    | \A(?i:set)\Z                              # what the audit log says of a secret
     """,
     re.VERBOSE,
 )
@@ -60,10 +67,19 @@ def masked_hint(hint: str | None) -> str | None:
 def looks_masked(value: str) -> bool:
     """Whether a text is a mask, so that storing it would destroy the secret it stands for.
 
-    Recognised are bullets, two or more stars in a row, an ellipsis, `REDACTED` and bracketed words like it,
-    n8n's blank value, and texts of nothing but x, #, - or _. Random tokens of the usual alphabets never are.
+    Recognised are bullets, two or more stars in a row, an ellipsis, `REDACTED` and bracketed words like it, n8n's blank value,
+    four or more of x, #, - or _ with a hint at most, and any other sign three times in a row; also escaped. Random tokens of
+    the usual alphabets never are.
     """
-    return _MASK.search(value.strip()) is not None
+    return any(_MASK.search(form.strip()) for form in _forms(value))
+
+
+def _forms(value: str) -> set[str]:
+    """A text, and what it was before somebody escaped it for HTML or a URL, or read its UTF-8 as Latin letters."""
+    forms = {value, html.unescape(value), unquote(value)}
+    with suppress(UnicodeError):
+        forms.add(value.encode("cp1252").decode())
+    return forms
 
 
 def mask_whatsapp_config(config: Mapping[str, Any]) -> dict[str, Any]:
