@@ -437,3 +437,25 @@ async def test_what_cannot_be_written_now_is_written_later():
     broken[0] = False
     await made.save()
     assert written == [("route", "x")]
+
+
+async def test_an_attempt_on_one_tenant_does_not_vanish_among_others():
+    written = []
+
+    async def write(_actor, _action, _target, **more):
+        written.append(more["detail"])
+
+    made = Tally(write)
+    for tenant in ("t1", "beta", "t2", "beta"):
+        detail = {"code": "forbidden", "tenantId": tenant}
+        made.note(Happening(Actor("api_key", "k"), "tenant.shredded", ("route", "x"), "", "denied", detail))
+    await made.save(all_of_it=True)
+    assert {(item["tenantId"], item["count"]) for item in written} == {("t1", 1), ("beta", 1), ("t2", 1)}
+
+
+async def test_what_fails_again_and_again_is_counted(client, acme, seen):
+    for _ in range(20):
+        await client.put(f"{acme.path}/integrations/n8n", json={"apiKey": "****"})
+    events = [event for event in await seen() if event["action"] == "integration.updated"]
+    assert len(events) == 2  # the first at once, and at the end of the minute how many more there were
+    assert '"count": 19' in str(events[1]["detail"])

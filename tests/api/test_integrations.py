@@ -112,6 +112,7 @@ async def test_if_match(client, acme, kind):
     for wrong in ('"1"', '"99999999999999"', "x"):
         stale = await client.put(path, json={"enabled": True}, headers={"if-match": wrong})
         is_problem(stale, 412, "version_mismatch")
+        is_problem(await client.delete(path, headers={"if-match": wrong}), 412, "version_mismatch")
     assert (await client.get(f"{acme.path}/integrations")).json()[kind]["enabled"] is False
     assert await acme.audit() == before
 

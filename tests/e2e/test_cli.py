@@ -348,6 +348,7 @@ async def test_the_audit_log_is_verified(place):
     place.out("api-key", "create", "--tenant", "acme")
     heads = place.folder / "heads.jsonl"
     heads.write_text(place.out("audit", "heads"))
+    assert "(tenant_not_found)" in place.fails("audit", "verify", "--tenant", "nobody")
     kept = [json.loads(line) for line in heads.read_text().splitlines()]
     assert [(head["tenant"], head["seq"], len(head["hash"])) for head in kept] == [("acme", 2, 64)]
     assert place.out("audit", "verify", "--heads", str(heads)) == "2 events in 1 chains verified: all sound.\n"

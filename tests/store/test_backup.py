@@ -611,3 +611,16 @@ async def test_what_postgres_writes_is_read_as_it_was(empty):
         await connection.copy_from_query(statement, texts, output=sink)
     rows = list(read_rows(chunks, ["n", "t"]))
     assert [row["t"] for row in rows] == [*texts, None]
+
+
+async def test_an_api_key_that_was_revoked_since_stays_revoked(empty, tmp_path):
+    async with services(empty, tmp_path) as app:
+        revoked, kept = [await app.api_keys.create_api_key("x") for _ in range(2)]
+        path = fresh(tmp_path)
+        await save(app, empty, path)
+        await app.api_keys.revoke_api_key(revoked.key.id)
+    await put_back(empty, path, ring(A))
+    async with services(empty, tmp_path) as app:
+        keys = {key.id: key.revoked_at for key in (await app.api_keys.list_api_keys()).items}
+        assert keys[revoked.key.id] is not None
+        assert keys[kept.key.id] is None

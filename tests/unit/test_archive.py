@@ -1,5 +1,6 @@
 """The file of a backup: whatever was cut off, flipped or edited is found, and said in one line with a stable code."""
 
+import os
 import random
 import zlib
 from hashlib import sha256
@@ -295,3 +296,45 @@ def test_of_two_drafts_of_one_name_the_first_to_end_has_it(tmp_path):
 def test_rows_that_are_none(rows):
     with pytest.raises(BackupError):
         list(read_rows([rows], ["one", "two"]))
+
+
+def test_a_row_without_end_is_given_up_before_it_fills_the_memory():
+    pieces = iter([b"A" * (1 << 20)] * 1000)
+    with pytest.raises(BackupError, match="has no end"):
+        list(read_rows(pieces, ["one"]))
+    assert len(list(pieces)) > 980  # it read no further
+
+
+@pytest.mark.parametrize(
+    ("columns", "row"),
+    [
+        (KEY_COLUMNS, f"acme\tx\t{WRAPPED}\t{KEY.fingerprint}\tactive\n"),
+        (("tenant", *KEY_COLUMNS[1:]), f"acme\t1\t{WRAPPED}\t{KEY.fingerprint}\tactive\n"),
+    ],
+)
+def test_rows_that_no_table_of_ours_holds_are_one_clear_line(tmp_path, columns, row):
+    path = write(tmp_path / "forged", {("data_keys", columns): row.encode()}, rows=1)
+    assert refused(path, path.read_bytes()) == "backup_damaged"
+
+
+@pytest.mark.parametrize("config", ["{", '["a"]', "[" * 100_000])
+def test_json_that_is_no_configuration_is_one_clear_line(tmp_path, config):
+    columns = ("tenant_id", "key_version", "n8n_api_key", "whatsapp_config", "sms_config")
+    row = f"acme\t1\t\\N\t{config}\t\\N\n"
+    path = write(tmp_path / "forged", {("tenant_integrations", columns): row.encode()}, rows=1)
+    assert refused(path, path.read_bytes()) == "backup_damaged"
+
+
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(SetupError, match="not a regular file"):
+        verify(tmp_path / "pipe", RING)
+
+
+def test_what_a_file_says_of_itself_is_shown_harmlessly(tmp_path):
+    path = write(tmp_path / "backup", revision="9999\nerror: all is fine", app="\x1b[31mEVIL")
+    with pytest.raises(BackupError) as caught:
+        verify(path, RING)
+    assert caught.value.code == "backup_too_new"
+    assert "\n" not in caught.value.message
+    assert "\x1b" not in caught.value.message
