@@ -26,13 +26,15 @@ _MASK = re.compile(
     | \A(?i:redacted)\Z
     | \A__\w*BLANK[\w-]*\Z                      # n8n's placeholder for a value that it doesn't show
     | \A(?:\*|[xX\#_\-\s]{4,})\Z
-    | \A([xX\#_\-])\1{3,}.{0,8}\Z               # XXXXXXXX4Kd8, of which the end is a hint
-    | \A.{0,8}([xX\#_\-])\2{3,}\Z
-    | ([^\w\s\x21-\x7e])\3{2,}                   # any other sign three times: circles, squares, dots
+    | \A(?=.{1,64}\Z)([xX\#_\-])\1{3,}.{0,8}\Z               # XXXXXXXX4Kd8, of which the end is a hint
+    | \A(?=.{1,64}\Z).{0,8}([xX\#_\-])\2{3,}\Z
     | \A(?i:set)\Z                              # what the audit log says of a secret
     """,
     re.VERBOSE,
 )
+
+_SIGNS = re.compile(r"([^\w\s\x21-\x7e])\1{2,}")  # any other sign three times: circles, squares, dots
+_LONGEST = 4096  # no mask is longer; a longer text is refused for its length
 
 
 def mask_token(value: str) -> str:
@@ -71,7 +73,7 @@ def looks_masked(value: str) -> bool:
     four or more of x, #, - or _ with a hint at most, and any other sign three times in a row; also escaped. Random tokens of
     the usual alphabets never are.
     """
-    return any(_MASK.search(form.strip()) for form in _forms(value))
+    return any(_MASK.search(form.strip()) or (len(form) <= _LONGEST and _SIGNS.search(form)) for form in _forms(value))
 
 
 def _forms(value: str) -> set[str]:
