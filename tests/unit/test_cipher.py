@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from hookvault.errors import CipherError, HookvaultError, InvalidError, SetupError
 from hookvault.vault import decrypt, encrypt
-from hookvault.vault.cipher import FieldCipher, associated_data, is_ciphertext, length_prefixed, parse
+from hookvault.vault.cipher import FieldCipher, is_ciphertext, length_prefixed, parse, place_data, tenant_data
 from node import in_node, needs_node
 
 KEY = "8f2a4b6c0d1e3f5a7b9c8d0e2f4a6b8c1d3e5f7a9b0c2d4e6f8a1b3c5d7e9f00"
@@ -18,6 +18,11 @@ OTHER_KEY = "0" * 63 + "1"
 FORM = re.compile(r"[0-9a-f]{24}:[0-9a-f]{32}:([0-9a-f]{2})*\Z")
 TEXTS = ["", "a", "sk_live_abc123xyz789", "Grüße, 東京 🔑 \x00 end", "x" * 100_000]
 PLACE = {"table": "tenant_integrations", "row_id": "r1", "field": "accessToken", "tenant_id": "acme"}
+
+
+def associated_data(*, table, row_id, field, tenant_id, key_version):
+    """As a tenant's cipher puts it together."""
+    return place_data(table, row_id, field) + tenant_data(tenant_id, key_version)
 
 
 @settings(deadline=None)

@@ -7,6 +7,7 @@ tenant's data key and the place the value belongs to as associated data.
 
 import os
 import re
+import struct
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -19,6 +20,7 @@ KEY_BYTES = 32
 IV_BYTES = 12
 TAG_BYTES = 16
 FIELD_LABEL = b"hookvault/field/v1"
+_length = struct.Struct(">I").pack
 
 # Node takes tags of 4 bytes and skips what isn't hex, bytes.fromhex skips white space: so the text is matched
 # first. The last part is a plain run of digits, its evenness checked apart, which is linear where a repeated
@@ -136,8 +138,8 @@ def _key_of_environment() -> bytes:
     return bytes.fromhex(key)
 
 
-def associated_data(*, table: str, row_id: str, field: str, tenant_id: str, key_version: int) -> bytes:
-    """The place a value belongs to, as bytes that no other place has; moved elsewhere it doesn't open.
+def place_data(table: str, row_id: str, field: str) -> bytes:
+    """The place a value belongs to, as bytes that no other place has; followed by `tenant_data` it is the associated data.
 
     Each part is preceded by its length, since plain joining would make `ab|c` and `a|bc` the same. `row_id`
     must be written alike at sealing and opening, for a UUID its lower-case `str()`.
@@ -145,36 +147,17 @@ def associated_data(*, table: str, row_id: str, field: str, tenant_id: str, key_
     Raises:
         InvalidError: a part is not valid Unicode.
     """
-    return place_data(table, row_id, field) + tenant_data(tenant_id, key_version)
-
-
-def place_data(table: str, row_id: str, field: str) -> bytes:
-    """The first part of `associated_data`."""
-    first, second, third = _utf8(table), _utf8(row_id), _utf8(field)
-    return b"%b%b%b%b%b%b%b" % (
-        _LABELLED,
-        _LENGTHS[len(first)] if len(first) < _SHORT else len(first).to_bytes(4, "big"),
-        first,
-        _LENGTHS[len(second)] if len(second) < _SHORT else len(second).to_bytes(4, "big"),
-        second,
-        _LENGTHS[len(third)] if len(third) < _SHORT else len(third).to_bytes(4, "big"),
-        third,
-    )
+    return length_prefixed(FIELD_LABEL, _utf8(table), _utf8(row_id), _utf8(field))
 
 
 def tenant_data(tenant_id: str, key_version: int) -> bytes:
-    """The second part of `associated_data`, the same for all that one version of a tenant's key seals."""
+    """The end of the associated data, the same for all that one version of a tenant's key seals."""
     return length_prefixed(_utf8(tenant_id), _utf8(str(int(key_version))))
 
 
 def length_prefixed(*parts: bytes) -> bytes:
     """The parts, each after its length as 4 bytes big-endian, so that no two lists of parts give the same."""
-    return b"".join(len(part).to_bytes(4, "big") + part for part in parts)
-
-
-_SHORT = 256
-_LENGTHS = tuple(length.to_bytes(4, "big") for length in range(_SHORT))
-_LABELLED = length_prefixed(FIELD_LABEL)
+    return b"".join([_length(len(part)) + part for part in parts])
 
 
 def seal_bytes(aead: AESGCM, plaintext: bytes, aad: bytes | None) -> str:
@@ -216,7 +199,7 @@ class FieldCipher:
         self._aead = AESGCM(exact_key(key))
 
     def seal(self, plaintext: str, aad: bytes) -> str:
-        """The plaintext in the stored form, bound to `aad` (see `associated_data`).
+        """The plaintext in the stored form, bound to `aad` (see `place_data`).
 
         Raises:
             InvalidError: the plaintext is not valid Unicode.
