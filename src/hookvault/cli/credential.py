@@ -142,7 +142,7 @@ def _read_secrets() -> dict[str, Any]:
     except (ValueError, RecursionError):
         found = None
     if not isinstance(found, dict):
-        raise MalformedError('stdin must hold a JSON object of the new secrets: {"authToken": "..."}')
+        raise MalformedError("stdin must hold a JSON object: the names of the secret fields, each with its new value.")
     return found
 
 

@@ -47,7 +47,7 @@ async def _import(settings: Settings, *, dry_run: bool) -> Report:
     url = settings.import_database_url
     if url is None:
         raise SetupError(
-            f"{VARIABLE}: not set; it names the database to import: postgresql://user:password@host/database"
+            f"{VARIABLE}: not set; it is the URL of the database to import, as DATABASE_URL is of this one."
         )
     async with opened_source(url.get_secret_value()) as source, opened() as services:
         with _progress(await source.count()) as advance:
