@@ -33,13 +33,31 @@ class WebhookCall:
 
 @dataclass(frozen=True, slots=True)
 class CallFilter:
-    """Which calls: a half-open time range [start, end), and what else narrows it. `status` as the API takes it."""
+    """Which calls: a half-open time range [start, end), and what else narrows it.
+
+    Attributes:
+        start: The first moment; None is the default range's.
+        end: The first moment no more.
+        status: As the API takes it: success, failed, a class such as 5xx, or a code such as 404.
+        webhook_id: One webhook's calls.
+        triggered_by: Who asked for them, exactly.
+        cause: Why they failed, one of `hookvault.analytics.cause.CAUSES`.
+        min_time: Response time in ms, at least.
+        max_time: Response time in ms, at most.
+        call_id: A call, its retries included (they name it as `retry_of`), or the calls of a delivery of this id.
+        tenant_id: One tenant's calls, where the question is asked over all tenants.
+    """
 
     start: datetime | None = None
     end: datetime | None = None
     status: str | None = None
     webhook_id: UUID | None = None
     triggered_by: str | None = None
+    cause: str | None = None
+    min_time: int | None = None
+    max_time: int | None = None
+    call_id: UUID | None = None
+    tenant_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
