@@ -8,8 +8,9 @@ from typing import Any
 from uuid import UUID
 
 from hookvault.analytics import store
+from hookvault.analytics.figures import FiguresService
 from hookvault.analytics.model import CallFilter, Summary, WebhookCall
-from hookvault.clock import now
+from hookvault.analytics.period import checked_range
 from hookvault.db.pool import Database
 from hookvault.errors import InvalidError, NotFoundError
 from hookvault.ids import id_time, new_id
@@ -20,9 +21,7 @@ from hookvault.webhooks import store as webhooks
 
 _log = get_logger()
 
-DEFAULT_RANGE = timedelta(days=30)
 _STATUS = re.compile(r"success|failed|[1-5]xx|[1-5][0-9]{2}")
-_LONGEST_RANGE = timedelta(days=3660)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +45,7 @@ class AnalyticsService:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._figures = FiguresService(database)
 
     async def create_webhook_analytics(self, tenant_id: str, call: OutsideCall) -> WebhookCall:
         """Keeps a call that was made outside Hookvault (its webhook's counters: `increment_webhook_stats`).
@@ -96,19 +96,8 @@ class AnalyticsService:
         *,
         webhook_id: UUID | None = None,
     ) -> Summary:
-        """A period's figures with exact percentiles, beside the period before. Includes calls of a moment ago.
-
-        Raises:
-            NotFoundError: code `tenant_not_found`.
-            InvalidError: code `invalid_range`.
-        """
-        first, last = checked_range(start, end)
-        async with self._database.tenant(tenant_id) as tx:
-            since = await require_history(tx)
-            before = first - (last - first)
-            figures = await store.summarize(tx, max(first, since), last, webhook_id)
-            previous = await store.summarize(tx, max(before, since), first, webhook_id)
-        return Summary(first, last, figures, previous)
+        """A period's figures, beside those of the period before: `FiguresService.summarize`."""
+        return await self._figures.summarize(tenant_id, start, end, webhook_id=webhook_id)
 
     async def delete_old_webhook_analytics(self, days_to_keep: int = 90) -> int:
         """Drops the days (UTC) that ended more than `days_to_keep` days ago, of all tenants; the number of calls dropped.
@@ -175,26 +164,3 @@ class AnalyticsService:
         if call is None or call.timestamp < since:
             raise NotFoundError(f"This tenant has no call {call_id}.", code="call_not_found")
         return call
-
-
-def checked_range(start: datetime | None, end: datetime | None) -> tuple[datetime, datetime]:
-    """A half-open range: the end is now by default (calls of this very moment included), the start 30 days before it.
-
-    Raises:
-        InvalidError: code `invalid_range`, when it ends before it starts or is longer than ten years.
-    """
-    try:
-        last = _aware(end) if end else now() + timedelta(milliseconds=1)
-        first = _aware(start) if start else last - DEFAULT_RANGE
-        if first >= last or last - first > _LONGEST_RANGE:
-            raise ValueError
-        _ = first - (last - first)  # the period before must exist too
-    except (OverflowError, ValueError):
-        raise InvalidError(
-            "The range must start before it ends, and span ten years or less.", code="invalid_range"
-        ) from None
-    return first, last
-
-
-def _aware(moment: datetime) -> datetime:
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)

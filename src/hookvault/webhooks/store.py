@@ -99,8 +99,9 @@ ON CONFLICT (tenant_id, webhook_id) DO UPDATE SET total_calls = c.total_calls + 
     last_called_at = greatest(c.last_called_at, excluded.last_called_at)
 """
 
-# The group commit, in one statement and so in one round trip: it ends as three at once would. Both upserts get their keys
-# sorted, so two processes can't deadlock.
+# The group commit, in one statement and so in one round trip: it ends as four at once would. All upserts get their keys
+# sorted, so two processes can't deadlock. What belongs to a time that is rolled up already is noted as due (see
+# `analytics/rolling`).
 _RECORD = """
 WITH counted AS (
     INSERT INTO n8n_webhook_counters AS c (tenant_id, webhook_id, total_calls, successful_calls, failed_calls, last_called_at)
@@ -119,6 +120,12 @@ WITH counted AS (
         failed_calls = r.failed_calls + excluded.failed_calls,
         response_time_sum = r.response_time_sum + excluded.response_time_sum,
         response_time_max = greatest(r.response_time_max, excluded.response_time_max)
+), late AS (
+    INSERT INTO webhook_spans_due AS d (tenant_id, span, start)
+    SELECT DISTINCT m.tenant_id, 5, date_bin('5 minutes', m.minute, 'epoch')
+    FROM webhook_rollup_progress p CROSS JOIN unnest($25::text[], $27::timestamptz[]) AS m (tenant_id, minute)
+    WHERE p.id AND m.minute < p.closed_until ORDER BY 1, 3
+    ON CONFLICT (tenant_id, span, start) DO UPDATE SET version = d.version + 1
 )
 INSERT INTO webhook_analytics (tenant_id, id, webhook_id, "timestamp", request_payload, request_headers, status_code,
     response_body, response_time, success, error_code, error_message, triggered_by, metadata, delivery_id, attempt, retry_of,
