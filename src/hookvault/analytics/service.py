@@ -18,6 +18,9 @@ from hookvault.log import get_logger
 from hookvault.paging import Page
 from hookvault.tenants.history import require_history
 from hookvault.webhooks import store as webhooks
+from hookvault.webhooks.model import CallRecord
+from hookvault.webhooks.payload import encode_payload, storable
+from hookvault.webhooks.record import write_calls
 
 _log = get_logger()
 
@@ -52,26 +55,32 @@ class AnalyticsService:
 
         Raises:
             NotFoundError: code `webhook_not_found`.
+            InvalidError: a value that can't be stored.
         """
         identifier = new_id()
         async with self._database.tenant(tenant_id) as tx:
-            webhook, _ = await webhooks.get(tx, call.webhook_id)
-        fields = {name: getattr(call, name) for name in OutsideCall.__slots__}
-        kept = WebhookCall(
-            **fields,
-            id=identifier,
-            tenant_id=tenant_id,
-            workflow_name=webhook.workflow_name,
-            timestamp=id_time(identifier),
-            request_headers=None,
-            delivery_id=None,
-            attempt=1,
-            retry_of=None,
-            altered=False,
+            await webhooks.get(tx, call.webhook_id)
+        texts = [_json(value) for value in (call.request_payload, call.response_body, call.metadata)]
+        (payload, _), (body, _), (metadata, _) = texts
+        record = CallRecord(
+            tenant_id,
+            identifier,
+            call.webhook_id,
+            id_time(identifier),
+            payload,
+            None,
+            call.status_code,
+            body,
+            call.response_time,
+            call.success,
+            call.error_code,
+            call.error_message,
+            call.triggered_by,
+            metadata,
+            altered=any(altered for _, altered in texts),
         )
-        async with self._database.system() as system:
-            await store.insert_call(system, kept)
-        return kept
+        await write_calls(self._database, [record], counted_already=True)
+        return await self.get_call(tenant_id, identifier)
 
     async def get_webhook_analytics(self, tenant_id: str, webhook_id: UUID, limit: int = 100) -> Sequence[WebhookCall]:
         """The last calls of a webhook, newest first. Raises NotFoundError, code `webhook_not_found`."""
@@ -164,3 +173,8 @@ class AnalyticsService:
         if call is None or call.timestamp < since:
             raise NotFoundError(f"This tenant has no call {call_id}.", code="call_not_found")
         return call
+
+
+def _json(value: Any) -> tuple[bytes | None, bool]:
+    """A value as the record keeps it, and whether it had to be altered."""
+    return (None, False) if value is None else storable(encode_payload(value))

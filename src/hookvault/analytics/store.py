@@ -27,12 +27,6 @@ WHERE a.tenant_id = $1
 
 _NEWEST_FIRST = ' ORDER BY a."timestamp" DESC, a.id DESC LIMIT '
 
-_INSERT = """
-INSERT INTO webhook_analytics (tenant_id, id, webhook_id, "timestamp", request_payload, status_code, response_body,
-    response_time, success, error_code, error_message, triggered_by, metadata)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
-"""
-
 _MAKE_DAY = "SELECT hookvault_make_day($1)"
 
 _DROP_DAYS = "SELECT hookvault_drop_days($1)"
@@ -58,26 +52,6 @@ async def find_call(tx: TenantTx, call_id: UUID) -> WebhookCall | None:
         return None
     row = await tx.fetchrow(_SELECT + ' AND a."timestamp" = $2 AND a.id = $3', tx.tenant_id, moment, call_id)
     return None if row is None else _call(row)
-
-
-async def insert_call(tx: SystemTx, call: WebhookCall) -> None:
-    """Stores a call that was made outside Hookvault."""
-    await tx.execute(
-        _INSERT,
-        call.tenant_id,
-        call.id,
-        call.webhook_id,
-        call.timestamp,
-        call.request_payload,
-        call.status_code,
-        call.response_body,
-        call.response_time,
-        call.success,
-        call.error_code,
-        call.error_message,
-        call.triggered_by,
-        call.metadata,
-    )
 
 
 async def make_days(tx: SystemTx, days: Sequence[date]) -> None:

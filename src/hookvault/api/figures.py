@@ -1,4 +1,4 @@
-"""Counted calls over HTTP: of one tenant, and of all together. Each answer comes from rollups and holds the calls of a moment ago."""
+"""Counted calls over HTTP, of one tenant and of all together. Every answer holds the calls of a moment ago."""
 
 from datetime import datetime
 from typing import Annotated

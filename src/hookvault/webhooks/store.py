@@ -282,8 +282,8 @@ async def increment(tx: TenantTx, webhook_id: UUID, *, success: bool, moment: da
     await tx.execute(_INCREMENT, tx.tenant_id, webhook_id, int(success), moment)
 
 
-async def record(tx: SystemTx, calls: Sequence[CallRecord]) -> None:
-    """Records calls: their rows, their webhooks' counters and their minutes, in one statement."""
+async def record(tx: SystemTx, calls: Sequence[CallRecord], *, counted_already: bool = False) -> None:
+    """Records calls: their rows, their minutes, and unless counted already their webhooks' counters, in one statement."""
     minutes: dict[tuple[str, UUID, datetime], list[Any]] = {}
     for call in calls:
         moment = call.timestamp
@@ -301,6 +301,8 @@ async def record(tx: SystemTx, calls: Sequence[CallRecord]) -> None:
     for key in sorted(minutes):
         total, won, time_sum, time_max, last = minutes[key]
         rolled[key] = [total, won, total - won, time_sum, time_max]
+        if counted_already:
+            total = won = 0
         counters = counted.setdefault(key[:2], [0, 0, 0, last])
         counters[0] += total
         counters[1] += won

@@ -34,6 +34,8 @@ def percentiles(histogram: Mapping[int, int], shares: Iterable[float], longest: 
     """
     ordered = sorted(histogram.items())
     total = sum(histogram.values())
+    if total == 1:
+        return [float(longest) for _ in shares]
     return [None if not total else _at(ordered, share * (total - 1), longest) for share in shares]
 
 
