@@ -5,7 +5,7 @@ finer ones, one of the platform from its tenants'. All are replaced as a whole, 
 """
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from hookvault.analytics.cause import cause_sql
@@ -19,7 +19,8 @@ _LOCK = "hookvault_rolling"
 # The system's connections keep plans that suit the queue; here most of a table's part is read and joined.
 _PLAN_FOR_READING = """SET LOCAL plan_cache_mode = force_custom_plan; SET LOCAL enable_seqscan = on;
 SET LOCAL enable_bitmapscan = on; SET LOCAL enable_material = on; SET LOCAL enable_hashjoin = on;
-SET LOCAL enable_mergejoin = on; SET LOCAL jit = off"""
+SET LOCAL jit = off;
+SET LOCAL max_parallel_workers_per_gather = 0"""
 
 _ONLY_ONE = f"SELECT pg_try_advisory_xact_lock(hashtext('{_LOCK}'))"
 
@@ -134,18 +135,22 @@ _FULLER = """((SELECT coalesce(sum(n), 0) FROM unnest(excluded.bucket_calls) AS 
 _SLOTS = f"""
 WITH due AS MATERIALIZED (SELECT * FROM unnest($1::text[], $2::timestamptz[]) AS d (tenant_id, start)),
 counted AS (
-    SELECT d.tenant_id, coalesce(m.webhook_id, {_NIL}) AS webhook_id, d.start, sum(m.total_calls)::bigint AS total,
-        sum(m.successful_calls)::bigint AS successful, sum(m.failed_calls)::bigint AS failed,
-        sum(m.response_time_sum)::bigint AS time_sum, max(m.response_time_max) AS time_max
-    FROM due d JOIN n8n_webhook_counters c ON c.tenant_id = d.tenant_id
-    JOIN webhook_call_rollups m ON m.tenant_id = c.tenant_id AND m.webhook_id = c.webhook_id
-        AND m.minute >= d.start AND m.minute < d.start + interval '5 minutes'
-    GROUP BY GROUPING SETS ((d.tenant_id, m.webhook_id, d.start), (d.tenant_id, d.start))
+    SELECT d.tenant_id, coalesce(c.webhook_id, {_NIL}) AS webhook_id, d.start, sum(m.total)::bigint AS total,
+        sum(m.successful)::bigint AS successful, sum(m.failed)::bigint AS failed, sum(m.time_sum)::bigint AS time_sum,
+        max(m.time_max) AS time_max
+    FROM due d JOIN n8n_webhook_counters c ON c.tenant_id = d.tenant_id AND c.last_called_at >= d.start
+    CROSS JOIN LATERAL (SELECT sum(total_calls) AS total, sum(successful_calls) AS successful, sum(failed_calls) AS failed,
+            sum(response_time_sum) AS time_sum, max(response_time_max) AS time_max
+        FROM webhook_call_rollups WHERE tenant_id = c.tenant_id AND webhook_id = c.webhook_id
+            AND minute >= d.start AND minute < d.start + interval '5 minutes') m
+    WHERE m.total IS NOT NULL
+    GROUP BY GROUPING SETS ((d.tenant_id, c.webhook_id, d.start), (d.tenant_id, d.start))
 ), calls AS MATERIALIZED (
     SELECT d.tenant_id, a.webhook_id, d.start, {BUCKET_SQL.format("a.response_time")} AS bucket, a.success,
         CASE WHEN NOT a.success THEN {cause_sql("a")} END AS cause, a.error_code, a.status_code, a."timestamp"
     FROM due d JOIN webhook_analytics a ON a.tenant_id = d.tenant_id AND a."timestamp" >= d.start
         AND a."timestamp" < d.start + interval '5 minutes'
+    WHERE a."timestamp" >= $4 AND a."timestamp" < $5
 ), bucketed AS (
     SELECT tenant_id, coalesce(webhook_id, {_NIL}) AS webhook_id, start, bucket, count(*)::integer AS calls
     FROM calls GROUP BY GROUPING SETS ((tenant_id, webhook_id, start, bucket), (tenant_id, start, bucket))
@@ -271,7 +276,8 @@ async def build(tx: SystemTx, span: int, due: Sequence[Due], *, finer: int | Non
     """Builds the rollups of tenants and their webhooks, from `finer` ones or (None) from minutes and calls."""
     tenants, starts = [each.tenant_id for each in due], [each.start for each in due]
     if finer is None:
-        await tx.execute(_SLOTS, tenants, starts, span)
+        # First and last, though they follow from the others: with them other days' partitions are not even planned.
+        await tx.execute(_SLOTS, tenants, starts, span, min(starts), max(starts) + timedelta(minutes=span))
     else:
         await tx.execute(_FROM_FINER, tenants, starts, span, finer)
 
