@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 
 from hookvault.analytics.rolling import store
 from hookvault.analytics.rollups.plan import FINEST, SPANS, WIDEST
+from hookvault.analytics.rollups.store import plan_for_reading
 from hookvault.db.pool import Database
 from hookvault.errors import InvalidError
 from hookvault.fault import fault_point
@@ -126,7 +127,7 @@ class Roller:
             end = min(first + _DAY, last)
             await self._repaired(first, end)
             async with self._database.system() as tx:
-                await store.plan_for_reading(tx)
+                await plan_for_reading(tx)
                 await store.note_touched(tx, FINEST, first, end)
             first = end
 
@@ -134,7 +135,7 @@ class Roller:
         """Until a look finds nothing to correct: a call may be recorded between the counting and the correction."""
         while True:
             async with self._database.system() as tx:
-                await store.plan_for_reading(tx)
+                await plan_for_reading(tx)
                 if not await store.repair_minutes(tx, first, last):
                     return
 
@@ -157,7 +158,7 @@ class Roller:
     async def _note(self, target: datetime) -> bool:
         """Notes as due what was called in the next day at most; whether there is more to note."""
         async with self._database.system() as tx:
-            await store.plan_for_reading(tx)
+            await plan_for_reading(tx)
             _, built = await store.progress(tx, lock=True)
             begun = built or await store.first_minute(tx)
             first = target if begun is None else min(_floor(begun, FINEST), target)
@@ -175,7 +176,7 @@ class Roller:
         async with self._database.system() as tx:
             if not await store.be_the_only_one(tx):
                 return 0
-            await store.plan_for_reading(tx)
+            await plan_for_reading(tx)
             due = await store.list_due(tx, span, platform=platform, limit=self._batch[key])
             if not due:
                 return 0

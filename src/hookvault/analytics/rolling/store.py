@@ -16,12 +16,6 @@ from hookvault.db.pool import SystemTx
 _NIL = f"'{ALL_WEBHOOKS}'::uuid"
 _LOCK = "hookvault_rolling"
 
-# The system's connections keep plans that suit the queue; here most of a table's part is read and joined.
-_PLAN_FOR_READING = """SET LOCAL plan_cache_mode = force_custom_plan; SET LOCAL enable_seqscan = on;
-SET LOCAL enable_bitmapscan = on; SET LOCAL enable_material = on; SET LOCAL enable_hashjoin = on;
-SET LOCAL jit = off;
-SET LOCAL max_parallel_workers_per_gather = 0"""
-
 _ONLY_ONE = f"SELECT pg_try_advisory_xact_lock(hashtext('{_LOCK}'))"
 
 _CLOSE = "UPDATE webhook_rollup_progress SET closed_until = $1 WHERE id AND closed_until < $1"
@@ -87,10 +81,19 @@ _NOTE_PLATFORM = _NOTE.format(
 # What can be built now: finer rollups of the same time go first, and a platform's after its tenants'.
 _LIST_DUE = """
 SELECT d.tenant_id, d.start, d.version FROM webhook_spans_due d
-WHERE d.span = $1 AND (d.tenant_id = '') = $2 AND NOT EXISTS (
-    SELECT FROM webhook_spans_due f WHERE f.start >= d.start AND f.start < d.start + $1::smallint * interval '1 minute'
-        AND ((f.tenant_id = d.tenant_id AND f.span < d.span) OR (d.tenant_id = '' AND f.tenant_id <> '' AND f.span <= d.span)))
-ORDER BY d.start, d.tenant_id LIMIT $3
+WHERE d.span = $1 AND d.tenant_id <> '' AND NOT EXISTS (
+    SELECT FROM webhook_spans_due f WHERE f.tenant_id = d.tenant_id AND f.span < $1
+        AND f.start >= d.start AND f.start < d.start + $1::smallint * interval '1 minute')
+ORDER BY d.start, d.tenant_id LIMIT $2
+"""
+
+_LIST_PLATFORM_DUE = """
+SELECT d.tenant_id, d.start, d.version FROM webhook_spans_due d
+WHERE d.span = $1 AND d.tenant_id = '' AND NOT EXISTS (
+    SELECT FROM webhook_spans_due f WHERE f.span = ANY('{5,60,1440}'::smallint[]) AND f.span <= $1
+        AND (f.tenant_id <> '' OR f.span < $1)
+        AND f.start >= d.start AND f.start < d.start + $1::smallint * interval '1 minute')
+ORDER BY d.start LIMIT $2
 """
 
 _DONE = """
@@ -212,11 +215,6 @@ async def be_the_only_one(tx: SystemTx) -> bool:
     return bool(await tx.fetchval(_ONLY_ONE))
 
 
-async def plan_for_reading(tx: SystemTx) -> None:
-    """Has the rest of the transaction planned for reading much."""
-    await tx.execute(_PLAN_FOR_READING)
-
-
 async def present(tx: SystemTx) -> datetime:
     """The database's time."""
     moment: datetime = await tx.fetchval(_NOW)
@@ -264,7 +262,7 @@ async def set_built(tx: SystemTx, until: datetime) -> None:
 
 async def list_due(tx: SystemTx, span: int, *, platform: bool, limit: int) -> Sequence[Due]:
     """Rollups of a span that can be built now, oldest first."""
-    return [Due(*row) for row in await tx.fetch(_LIST_DUE, span, platform, limit)]
+    return [Due(*row) for row in await tx.fetch(_LIST_PLATFORM_DUE if platform else _LIST_DUE, span, limit)]
 
 
 async def count_due(tx: SystemTx) -> int:

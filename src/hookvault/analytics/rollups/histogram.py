@@ -5,7 +5,9 @@ one before (as in HDR histograms and DDSketch, Masson et al., VLDB 2019).
 """
 
 import math
+from bisect import bisect_right
 from collections.abc import Iterable, Mapping
+from itertools import accumulate
 
 EXACT_BELOW_MS = 20
 BASE = 1.05
@@ -19,9 +21,13 @@ BUCKET_SQL = (
 
 
 def add(histogram: dict[int, int], buckets: Iterable[int], calls: Iterable[int]) -> None:
-    """Adds calls by bucket to a histogram, in place."""
+    """Adds calls by bucket to a histogram, in place; each bucket comes once."""
+    if not histogram:
+        histogram.update(zip(buckets, calls, strict=True))
+        return
+    known = histogram.get
     for bucket, count in zip(buckets, calls, strict=True):
-        histogram[bucket] = histogram.get(bucket, 0) + count
+        histogram[bucket] = known(bucket, 0) + count
 
 
 def percentiles(histogram: Mapping[int, int], shares: Iterable[float], longest: int) -> list[float | None]:
@@ -32,27 +38,29 @@ def percentiles(histogram: Mapping[int, int], shares: Iterable[float], longest: 
         shares: Each 0 to 1.
         longest: The longest response time in ms, which none exceeds.
     """
-    ordered = sorted(histogram.items())
-    total = sum(histogram.values())
-    if total == 1:
+    buckets = sorted(histogram)
+    ends = list(accumulate(histogram[bucket] for bucket in buckets))
+    if not ends or not ends[-1]:
+        return [None for _ in shares]
+    if ends[-1] == 1:
         return [float(longest) for _ in shares]
-    return [None if not total else _at(ordered, share * (total - 1), longest) for share in shares]
+    return [_at(buckets, ends, share * (ends[-1] - 1), longest) for share in shares]
 
 
-def _at(ordered: list[tuple[int, int]], rank: float, longest: int) -> float:
-    low = _value(ordered, math.floor(rank), longest)
-    high = _value(ordered, math.ceil(rank), longest)
+def _at(buckets: list[int], ends: list[int], rank: float, longest: int) -> float:
+    low = _value(buckets, ends, math.floor(rank), longest)
+    high = _value(buckets, ends, math.ceil(rank), longest)
     return low + (high - low) * (rank - math.floor(rank))
 
 
-def _value(ordered: list[tuple[int, int]], rank: int, longest: int) -> float:
-    """The time of the call at a rank, calls lying evenly in their bucket."""
-    before = 0
-    for bucket, calls in ordered:
-        if rank < before + calls:
-            return min(_within(bucket, (rank - before + 0.5) / calls), float(longest))
-        before += calls
-    return float(longest)
+def _value(buckets: list[int], ends: list[int], rank: int, longest: int) -> float:
+    """The time of the call at a rank, calls lying evenly in their bucket. `ends` are the ranks that follow the buckets'."""
+    place = bisect_right(ends, rank)
+    if place == len(ends):
+        return float(longest)
+    before = ends[place - 1] if place else 0
+    share = (rank - before + 0.5) / (ends[place] - before)
+    return min(_within(buckets[place], share), float(longest))
 
 
 def _within(bucket: int, share: float) -> float:

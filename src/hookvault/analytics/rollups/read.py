@@ -53,6 +53,10 @@ class _Reading:
         ranges = [(span, _to_time(first), _to_time(last)) for span, first, last in plan.spans]
         if not ranges:
             return
+        if not self._want.histogram and not self._want.errors:
+            for row in await store.list_span_counters(self._tx, self._scope, ranges, self._bounds):
+                self.answers[row["point"]][row["key"]].count(store.counters(row))
+            return
         rows = await store.list_spans(
             self._tx, self._scope, ranges, histogram=self._want.histogram, errors=self._want.errors
         )
@@ -70,25 +74,26 @@ class _Reading:
         if minutes:
             for row in await store.list_minutes(self._tx, self._scope, minutes, self._bounds):
                 self.answers[row["point"]][row["key"]].count(store.counters(row))
-        for (first, last), inner in zip(plan.rest, whole, strict=True):
-            stretch = store.Stretch(*(_to_time(moment) for moment in (first, last, *inner)))
-            if self._want.histogram or (first, last) != inner:
-                await self._read_calls(stretch)
-            if self._want.errors:
-                await self._read_failed(stretch)
+        stretches = [
+            store.Stretch(*(_to_time(moment) for moment in (first, last, *inner)))
+            for (first, last), inner in zip(plan.rest, whole, strict=True)
+            if self._want.histogram or (first, last) != inner
+        ]
+        await self._read_calls(stretches)
+        if self._want.errors:
+            await self._read_failed([(_to_time(first), _to_time(last)) for first, last in plan.rest])
 
-    async def _read_calls(self, stretch: store.Stretch) -> None:
+    async def _read_calls(self, stretches: Sequence[store.Stretch]) -> None:
         """The calls for their buckets, and those outside whole minutes for everything."""
-        rows = await store.list_calls(self._tx, self._scope, stretch, self._bounds, histogram=self._want.histogram)
+        rows = await store.list_calls(self._tx, self._scope, stretches, self._bounds, histogram=self._want.histogram)
         for row in rows:
             tally = self.answers[row["point"]][row["key"]]
             tally.count(store.counters(row))
             if self._want.histogram:
                 histogram.add(tally.histogram, [row["bucket"]], [row["calls"]])
 
-    async def _read_failed(self, stretch: store.Stretch) -> None:
-        rows = await store.list_failed(self._tx, self._scope, stretch.first, stretch.last, self._bounds)
-        for row in rows:
+    async def _read_failed(self, ranges: Sequence[tuple[datetime, datetime]]) -> None:
+        for row in await store.list_failed(self._tx, self._scope, ranges, self._bounds):
             failure = Failure(row["cause"], row["error_code"], row["status_code"])
             self.answers[row["point"]][row["key"]].fail(failure, row["calls"], row["last_at"])
 

@@ -1,26 +1,35 @@
 """All SQL that reads rollups, and the calls themselves where no rollup reaches."""
 
+import itertools
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from hookvault.analytics.cause import cause_sql
 from hookvault.analytics.rollups.histogram import BUCKET_SQL
 from hookvault.analytics.rollups.model import ALL_WEBHOOKS, Over, Scope
 from hookvault.db.pool import Row, SystemTx, TenantTx, Tx
 
+# The system's connections keep plans that suit the queue; here most of a table's part is read and joined. Merge joins would be
+# on one column of three, where the planner expects few rows.
+_PLAN_FOR_READING = """SET LOCAL plan_cache_mode = force_custom_plan; SET LOCAL enable_seqscan = on;
+SET LOCAL enable_bitmapscan = on; SET LOCAL enable_material = on; SET LOCAL enable_hashjoin = on;
+SET LOCAL max_parallel_workers_per_gather = 0; SET LOCAL jit = off"""
+
 _PROGRESS = "SELECT built_until FROM webhook_rollup_progress WHERE id"
 
-_DUE = "SELECT span, start FROM webhook_spans_due WHERE start >= $1 AND start < $2"
+_DUE = """SELECT span, start FROM webhook_spans_due
+WHERE span = ANY('{5,60,1440}'::smallint[]) AND start >= $1 AND start < $2"""
 
 
 class _Shape(NamedTuple):
     """How a scope is written in SQL: who is in it, and by what its answers are told apart."""
 
     spans: str  # which rollups, `s`
-    minutes: str  # which minutes, `m`
+    webhooks: str  # whose minutes, `c`
     calls: str  # which calls, `a`
     key: str  # of an answer, a column of any of the three
+    each: str = ""  # what the rollups of a range are looked up by besides
 
 
 _NIL = f"'{ALL_WEBHOOKS}'::uuid"
@@ -28,13 +37,15 @@ _SOME = "{0}.tenant_id = $1::text AND {0}.webhook_id = ANY($2::uuid[])"
 _TENANT = "{0}.tenant_id = $1::text AND $2::uuid[] IS NOT NULL"
 _ALL = "$1::text IS NOT NULL AND $2::uuid[] IS NOT NULL"
 _TOTAL = f"s.tenant_id = $1::text AND s.webhook_id = {_NIL} AND $2::uuid[] IS NOT NULL"
+_ONE = "s.tenant_id = $1::text AND s.webhook_id = w.webhook_id"
+_EACH = "CROSS JOIN unnest($2::uuid[]) AS w (webhook_id)"
 _ONE_ANSWER = "NULL::text"
 
 # $1 is the scope's tenant and $2 its webhooks; where one is not needed it is named all the same, so that it has a type.
 _SHAPES: Mapping[Over, _Shape] = {
-    Over.WEBHOOK: _Shape(_SOME.format("s"), _SOME.format("m"), _SOME.format("a"), _ONE_ANSWER),
-    Over.WEBHOOKS: _Shape(_SOME.format("s"), _SOME.format("m"), _SOME.format("a"), "webhook_id"),
-    Over.TENANT: _Shape(_TOTAL, _TENANT.format("m"), _TENANT.format("a"), _ONE_ANSWER),
+    Over.WEBHOOK: _Shape(_ONE, _SOME.format("c"), _SOME.format("a"), _ONE_ANSWER, _EACH),
+    Over.WEBHOOKS: _Shape(_ONE, _SOME.format("c"), _SOME.format("a"), "webhook_id", _EACH),
+    Over.TENANT: _Shape(_TOTAL, _TENANT.format("c"), _TENANT.format("a"), _ONE_ANSWER),
     Over.PLATFORM: _Shape(_TOTAL, _ALL, _ALL, _ONE_ANSWER),
     Over.TENANTS: _Shape(f"s.webhook_id = {_NIL} AND s.tenant_id <> '' AND {_ALL}", _ALL, _ALL, "tenant_id"),
 }
@@ -43,6 +54,21 @@ _COUNTERS = """total_calls, successful_calls, failed_calls, response_time_sum, r
 _HISTOGRAM = "buckets, bucket_calls"
 _ERRORS = "error_causes, error_codes, error_statuses, error_calls, error_last_at"
 
+# OFFSET 0 keeps the planner from reading all of a table at once where a few short stretches of its index are meant.
+_SPANS = """
+SELECT {columns}
+FROM unnest($3::smallint[], $4::timestamptz[], $5::timestamptz[]) AS r (span, first, last) {each}
+CROSS JOIN LATERAL (SELECT * FROM webhook_call_spans s
+    WHERE {which} AND s.span = r.span AND s.start >= r.first AND s.start < r.last OFFSET 0) s
+"""
+
+_SPAN_COUNTERS = """
+SELECT {key} AS key, width_bucket(s.start, $6::timestamptz[]) - 1 AS point, sum(s.total_calls)::bigint AS total_calls,
+    sum(s.successful_calls)::bigint AS successful_calls, sum(s.failed_calls)::bigint AS failed_calls,
+    sum(s.response_time_sum)::bigint AS response_time_sum, max(s.response_time_max) AS response_time_max
+FROM ({spans}) s GROUP BY 1, 2
+"""
+
 # All minutes of a time are found by their webhooks, since the key of the table begins with these.
 _MINUTES = """
 SELECT {key} AS key, width_bucket(m.minute, $5::timestamptz[]) - 1 AS point, sum(m.total_calls)::bigint AS total_calls,
@@ -50,32 +76,33 @@ SELECT {key} AS key, width_bucket(m.minute, $5::timestamptz[]) - 1 AS point, sum
     sum(m.response_time_sum)::bigint AS response_time_sum, max(m.response_time_max) AS response_time_max
 FROM n8n_webhook_counters c
 CROSS JOIN unnest($3::timestamptz[], $4::timestamptz[]) AS r (first, last)
-JOIN webhook_call_rollups m ON m.tenant_id = c.tenant_id AND m.webhook_id = c.webhook_id
-    AND m.minute >= r.first AND m.minute < r.last
+CROSS JOIN LATERAL (SELECT * FROM webhook_call_rollups m WHERE m.tenant_id = c.tenant_id AND m.webhook_id = c.webhook_id
+    AND m.minute >= r.first AND m.minute < r.last OFFSET 0) m
 WHERE c.last_called_at >= r.first AND {which}
 GROUP BY 1, 2
 """
 
-# Calls by bucket. Those outside the whole minutes $5 to $6 are counted here, the others by their minutes.
+# Calls by bucket. Those outside the whole minutes {{2}} to {{3}} are counted here, the others by their minutes.
 _CALLS = """
-SELECT {key} AS key, width_bucket(a."timestamp", $7::timestamptz[]) - 1 AS point, {bucket} AS bucket, count(*) AS calls,
-    count(*) FILTER (WHERE {edge}) AS total_calls, count(*) FILTER (WHERE {edge} AND a.success) AS successful_calls,
-    count(*) FILTER (WHERE {edge} AND NOT a.success) AS failed_calls,
-    coalesce(sum(a.response_time) FILTER (WHERE {edge}), 0)::bigint AS response_time_sum,
-    coalesce(max(a.response_time) FILTER (WHERE {edge}), 0) AS response_time_max
+SELECT {key} AS key, width_bucket(a."timestamp", $3::timestamptz[]) - 1 AS point, {bucket} AS bucket, count(*) AS calls,
+    count(*) FILTER (WHERE <edge>) AS total_calls, count(*) FILTER (WHERE <edge> AND a.success) AS successful_calls,
+    count(*) FILTER (WHERE <edge> AND NOT a.success) AS failed_calls,
+    coalesce(sum(a.response_time) FILTER (WHERE <edge>), 0)::bigint AS response_time_sum,
+    coalesce(max(a.response_time) FILTER (WHERE <edge>), 0) AS response_time_max
 FROM webhook_analytics a
-WHERE {which} AND a."timestamp" >= $3 AND a."timestamp" < $4
+WHERE {which} AND a."timestamp" >= {{0}} AND a."timestamp" < {{1}}
 GROUP BY 1, 2, 3
-""".replace("{edge}", '(a."timestamp" < $5 OR a."timestamp" >= $6)')
+""".replace("<edge>", '(a."timestamp" < {{2}} OR a."timestamp" >= {{3}})')
 
 _FAILED = f"""
-SELECT {{key}} AS key, width_bucket(a."timestamp", $5::timestamptz[]) - 1 AS point, {cause_sql("a")} AS cause, a.error_code,
+SELECT {{key}} AS key, width_bucket(a."timestamp", $3::timestamptz[]) - 1 AS point, {cause_sql("a")} AS cause, a.error_code,
     a.status_code, count(*) AS calls, max(a."timestamp") AS last_at
 FROM webhook_analytics a
-WHERE {{which}} AND NOT a.success AND a."timestamp" >= $3 AND a."timestamp" < $4
+WHERE {{which}} AND NOT a.success AND a."timestamp" >= {{{{0}}}} AND a."timestamp" < {{{{1}}}}
 GROUP BY 1, 2, 3, 4, 5
 """  # noqa: S608 - constants only
 
+_MOST_STRETCHES = 8  # of a statement, which is planned with the days of each
 
 _WEBHOOKS = """
 SELECT c.webhook_id, w.workflow_name, w.is_active, w.deleted_at, c.last_called_at,
@@ -86,6 +113,11 @@ WHERE c.tenant_id = $1
 """
 
 _NAMES = "SELECT id, name, status FROM tenants WHERE id = ANY($1::text[])"
+
+
+async def plan_for_reading(tx: SystemTx) -> None:
+    """Has the rest of the transaction planned for reading much."""
+    await tx.execute(_PLAN_FOR_READING)
 
 
 async def list_webhooks(tx: TenantTx) -> Sequence[Row]:
@@ -118,14 +150,20 @@ async def list_spans(
 ) -> Sequence[Row]:
     """Rollups within ranges of (span, first, last): key, start, counters, and what else is wanted."""
     shape = _SHAPES[scope.over]
-    columns = [_COUNTERS, *([_HISTOGRAM] if histogram else []), *([_ERRORS] if errors else [])]
-    statement = (
-        f"SELECT {_key(shape, 's')} AS key, s.start, {', '.join(columns)} "  # noqa: S608 - constants only
-        "FROM unnest($3::smallint[], $4::timestamptz[], $5::timestamptz[]) AS r (span, first, last) "
-        f"JOIN webhook_call_spans s ON s.span = r.span AND s.start >= r.first AND s.start < r.last WHERE {shape.spans}"
-    )
-    spans, firsts, lasts = zip(*ranges, strict=True)
-    return await tx.fetch(statement, scope.tenant_id, scope.webhooks, spans, firsts, lasts)
+    columns = [f"{_key(shape, 's')} AS key, s.start", _COUNTERS]
+    columns += [*([_HISTOGRAM] if histogram else []), *([_ERRORS] if errors else [])]
+    statement = _SPANS.format(columns=", ".join(columns), each=shape.each, which=shape.spans)
+    return await tx.fetch(statement, scope.tenant_id, scope.webhooks, *zip(*ranges, strict=True))
+
+
+async def list_span_counters(
+    tx: Tx, scope: Scope, ranges: Sequence[tuple[int, datetime, datetime]], bounds: Sequence[datetime]
+) -> Sequence[Row]:
+    """Counters from the rollups within ranges, by key and point (the number of the bound before them)."""
+    shape = _SHAPES[scope.over]
+    spans = _SPANS.format(columns="s.*", each=shape.each, which=shape.spans)
+    statement = _SPAN_COUNTERS.format(key=_key(shape, "s"), spans=spans)
+    return await tx.fetch(statement, scope.tenant_id, scope.webhooks, *zip(*ranges, strict=True), bounds)
 
 
 async def list_minutes(
@@ -133,7 +171,7 @@ async def list_minutes(
 ) -> Sequence[Row]:
     """Counters from the minutes within ranges, by key and point (the number of the bound before them)."""
     shape = _SHAPES[scope.over]
-    statement = _MINUTES.format(key=_key(shape, "m"), which=shape.minutes)
+    statement = _MINUTES.format(key=_key(shape, "m"), which=shape.webhooks)
     firsts, lasts = zip(*ranges, strict=True)
     return await tx.fetch(statement, scope.tenant_id, scope.webhooks, firsts, lasts, bounds)
 
@@ -148,22 +186,35 @@ class Stretch(NamedTuple):
 
 
 async def list_calls(
-    tx: Tx, scope: Scope, stretch: Stretch, bounds: Sequence[datetime], *, histogram: bool
+    tx: Tx, scope: Scope, stretches: Sequence[Stretch], bounds: Sequence[datetime], *, histogram: bool
 ) -> Sequence[Row]:
-    """Calls of a stretch by key, point and bucket, with counters of those outside the inner minutes."""
+    """Calls of stretches by key, point and bucket, with counters of those outside the inner minutes."""
     shape = _SHAPES[scope.over]
     bucket = BUCKET_SQL.format("a.response_time") if histogram else "0"
     statement = _CALLS.format(key=_key(shape, "a"), which=shape.calls, bucket=bucket)
-    return await tx.fetch(statement, scope.tenant_id, scope.webhooks, *stretch, bounds)
+    return await _fetch_stretches(tx, statement, (scope.tenant_id, scope.webhooks, bounds), stretches)
 
 
 async def list_failed(
-    tx: Tx, scope: Scope, first: datetime, last: datetime, bounds: Sequence[datetime]
+    tx: Tx, scope: Scope, ranges: Sequence[tuple[datetime, datetime]], bounds: Sequence[datetime]
 ) -> Sequence[Row]:
-    """Failed calls of a range by key, point, cause, code and status."""
+    """Failed calls of ranges by key, point, cause, code and status."""
     shape = _SHAPES[scope.over]
     statement = _FAILED.format(key=_key(shape, "a"), which=shape.calls)
-    return await tx.fetch(statement, scope.tenant_id, scope.webhooks, first, last, bounds)
+    return await _fetch_stretches(tx, statement, (scope.tenant_id, scope.webhooks, bounds), ranges)
+
+
+async def _fetch_stretches(
+    tx: Tx, statement: str, values: tuple[Any, ...], stretches: Sequence[tuple[datetime, ...]]
+) -> Sequence[Row]:
+    """Asks the same of some stretches in one round trip. Each has parameters of its own, so that other days aren't planned."""
+    rows: list[Row] = []
+    for first in range(0, len(stretches), _MOST_STRETCHES):
+        some = stretches[first : first + _MOST_STRETCHES]
+        numbers = itertools.count(len(values) + 1)
+        parts = [statement.format(*[f"${next(numbers)}" for _ in stretch]) for stretch in some]
+        rows += await tx.fetch(" UNION ALL ".join(parts), *values, *itertools.chain.from_iterable(some))
+    return rows
 
 
 def _key(shape: _Shape, table: str) -> str:

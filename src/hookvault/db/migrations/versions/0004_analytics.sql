@@ -40,7 +40,7 @@ CREATE TABLE webhook_spans_due (
     PRIMARY KEY (tenant_id, span, start)
 )
 
-CREATE INDEX webhook_spans_due_start ON webhook_spans_due (start)
+CREATE INDEX webhook_spans_due_start ON webhook_spans_due (span, start)
 
 -- How far the rollups go. From `closed_until` on, recorders note late calls; before `built_until` every span that is not due
 -- may be read.
