@@ -82,6 +82,8 @@ async def _read(stage, sizes, rounds):
     for each in histories:
         await history.tell(stage, each)
         history.note(f"{each.calls} calls made in {each.loading_s:.0f} s")
+    for each in histories:  # what happened meanwhile, before anything is rolled up
+        await history.tell(stage, each)
     await history.check(stage, histories)
     rolled_s, built = await history.roll(stage)
     history.note(f"{built} rollups built in {rolled_s:.0f} s")
@@ -94,9 +96,22 @@ async def _read(stage, sizes, rounds):
         await history.roll(stage)
         found["rounds"].append(await _asked(stage, database, sizes))
         history.note(f"round {number + 1}, reading")
+    await _balanced(stage, database, sizes)
     found["log"] = await logged(database, _tenant(len(sizes) - 1), rounds)
     await database.close()
     return found
+
+
+async def _balanced(stage, database, sizes):
+    """A summary counts the calls that there are."""
+    last = now()
+    first = last - history.DAYS * timedelta(days=1)
+    for number in range(len(sizes)):
+        told = (await FiguresService(database).summarize(_tenant(number), first, last)).figures
+        async with stages.owner(stage) as connection:
+            row = await connection.fetchrow(_RAW, _tenant(number), first, last)
+        if (told.total_calls, told.failed_calls) != (row["calls"], row["failed"]):
+            raise VoidError(f"{told} was told of {dict(row)}")
 
 
 async def _asked(stage, database, sizes):

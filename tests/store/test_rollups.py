@@ -90,7 +90,23 @@ async def is_equal(app, scope, bounds):
                 assert sum(tally.histogram.values()) == tally.total
                 assert sum(calls for calls, _ in tally.errors.values()) == tally.failed
                 counted += tally.total
+        for want in (Want(), Want(histogram=True), Want(errors=True)):  # each has ways of its own
+            assert shown(await read(tx, scope, bounds, want), want) == shown(answers, want), (scope, bounds, want)
     return counted
+
+
+def shown(answers, want):
+    """What of the answers was wanted."""
+    return [
+        {
+            key: (tally.total, tally.successful, tally.failed, tally.time_sum, tally.time_max)
+            + ((tally.histogram,) if want.histogram else ())
+            + ((tally.errors,) if want.errors else ())
+            for key, tally in answer.items()
+            if tally.total
+        }
+        for answer in answers
+    ]
 
 
 def some_bounds(chance, present):

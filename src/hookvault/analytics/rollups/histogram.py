@@ -30,6 +30,14 @@ def add(histogram: dict[int, int], buckets: Iterable[int], calls: Iterable[int])
         histogram[bucket] = known(bucket, 0) + count
 
 
+def subtract(histogram: dict[int, int], buckets: Iterable[int], calls: Iterable[int]) -> None:
+    """Takes calls by bucket out of a histogram that holds them, in place."""
+    for bucket, count in zip(buckets, calls, strict=True):
+        left = histogram.pop(bucket, 0) - count
+        if left > 0:
+            histogram[bucket] = left
+
+
 def percentiles(histogram: Mapping[int, int], shares: Iterable[float], longest: int) -> list[float | None]:
     """Response times in ms below which these shares of the calls lie, as SQL's percentile_cont; None without calls.
 

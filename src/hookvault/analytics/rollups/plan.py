@@ -10,7 +10,7 @@ from itertools import pairwise
 
 MINUTE = 60_000
 SPANS = (1440, 60, 5)  # in minutes, widest first
-WIDEST = SPANS[0]
+WIDEST, HOUR, _ = SPANS
 FINEST = SPANS[-1]
 
 
@@ -20,26 +20,37 @@ class Plan:
 
     Attributes:
         spans: Ranges whose rollups of a span are read, as (span in minutes, first, last).
+        borrowed: Ranges of whole hours, most of a day each, whose counters stand in their hours and whose histogram is what the
+            day's is without the other hours', as (first, last).
         rest: Ranges whose minutes are read, and whose calls where that is too coarse or too little, as (first, last).
     """
 
     spans: Sequence[tuple[int, int, int]]
+    borrowed: Sequence[tuple[int, int]]
     rest: Sequence[tuple[int, int]]
 
 
-def make_plan(bounds: Sequence[int], built_until: int, due: Iterable[tuple[int, int]]) -> Plan:
+def make_plan(
+    bounds: Sequence[int], built_until: int, due: Iterable[tuple[int, int]], *, borrows: bool = False
+) -> Plan:
     """The plan for ranges that lie end to end.
 
     Args:
         bounds: Where they begin, in order, and where the last one ends. No rollup that is read reaches over one of them.
         built_until: Before it rollups may be read.
         due: Rollups that may not be, as (span, start); nor those of wider spans that they lie in.
+        borrows: Whether most of a day's hours may be read as the day without the others.
     """
-    stale = _stale(due)
-    planned = _Draft(built_until, stale)
+    planned = _Draft(built_until, _stale(due), borrows)
     for first, last in pairwise(bounds):
         planned.cover(first, last, SPANS)
     return planned.plan()
+
+
+def day_of(moment: int) -> tuple[int, int]:
+    """The day that a moment lies in, as (first, last)."""
+    first = _down(moment, WIDEST)
+    return first, first + WIDEST * MINUTE
 
 
 def whole_minutes(first: int, last: int) -> tuple[int, int]:
@@ -52,7 +63,9 @@ def whole_minutes(first: int, last: int) -> tuple[int, int]:
 class _Draft:
     built_until: int
     stale: dict[int, list[int]]
+    borrows: bool
     by_span: dict[int, list[list[int]]] = field(default_factory=lambda: {span: [] for span in SPANS})
+    borrowed: list[tuple[int, int]] = field(default_factory=list)
     leftover: list[list[int]] = field(default_factory=list)
 
     def cover(self, first: int, last: int, spans: Sequence[int]) -> None:
@@ -77,11 +90,26 @@ class _Draft:
 
     def plan(self) -> Plan:
         spans = [(span, first, last) for span, ranges in self.by_span.items() for first, last in ranges]
-        return Plan(spans, [(first, last) for first, last in self.leftover])
+        return Plan(spans, self.borrowed, [(first, last) for first, last in self.leftover])
 
     def _take(self, span: int, first: int, last: int) -> None:
-        if first < last:
-            _append(self.by_span[span], first, last, joins=True)
+        if span != HOUR or not self.borrows:
+            if first < last:
+                _append(self.by_span[span], first, last, joins=True)
+            return
+        while first < last:
+            end = min(last, _down(first, WIDEST) + WIDEST * MINUTE)
+            if self._may_borrow(first, end):
+                self.borrowed.append((first, end))
+            else:
+                _append(self.by_span[span], first, end, joins=True)
+            first = end
+
+    def _may_borrow(self, first: int, last: int) -> bool:
+        """Whether these hours are most of a day that may be read."""
+        day, end = day_of(first)
+        is_most = (last - first) * 2 > end - day
+        return is_most and end <= self.built_until and not self._stale_within(WIDEST, day, end)
 
     def _stale_within(self, span: int, first: int, last: int) -> Sequence[int]:
         stale = self.stale[span]

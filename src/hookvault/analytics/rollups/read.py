@@ -8,7 +8,7 @@ from typing import Any
 
 from hookvault.analytics.rollups import histogram, store
 from hookvault.analytics.rollups.model import Failure, Scope, Tally, Want
-from hookvault.analytics.rollups.plan import Plan, make_plan, whole_minutes
+from hookvault.analytics.rollups.plan import HOUR, WIDEST, Plan, day_of, make_plan, whole_minutes
 from hookvault.db.pool import Row, Tx
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -32,9 +32,12 @@ async def read(tx: Tx, scope: Scope, bounds: Sequence[datetime], want: Want) -> 
     built = await store.built_until(tx)
     due = await store.list_due(tx, scope, bounds[0] - timedelta(days=1), bounds[-1])
     moments = [_to_ms(bound) for bound in bounds]
-    plan = make_plan(moments, -1 if built is None else _to_ms(built), [(span, _to_ms(start)) for span, start in due])
+    stale = [(span, _to_ms(start)) for span, start in due]
+    borrows = want.histogram and not want.errors
+    plan = make_plan(moments, -1 if built is None else _to_ms(built), stale, borrows=borrows)
     reading = _Reading(tx, scope, bounds, want)
     await reading.read_spans(plan)
+    await reading.read_borrowed(plan)
     await reading.read_rest(plan)
     return reading.answers
 
@@ -54,8 +57,7 @@ class _Reading:
         if not ranges:
             return
         if not self._want.histogram and not self._want.errors:
-            for row in await store.list_span_counters(self._tx, self._scope, ranges, self._bounds):
-                self.answers[row["point"]][row["key"]].count(store.counters(row))
+            await self._read_counters(ranges)
             return
         rows = await store.list_spans(
             self._tx, self._scope, ranges, histogram=self._want.histogram, errors=self._want.errors
@@ -67,6 +69,34 @@ class _Reading:
                 histogram.add(tally.histogram, row["buckets"], row["bucket_calls"])
             if self._want.errors:
                 _add_errors(tally, row)
+
+    async def read_borrowed(self, plan: Plan) -> None:
+        """Most of a day: its histogram without that of the other hours, which are fewer. The longest time needs the hours."""
+        if not plan.borrowed:
+            return
+        others = []
+        for first, last in plan.borrowed:
+            day, end = day_of(first)
+            others += [
+                (WIDEST, day, end),
+                *[(HOUR, *rest) for rest in ((day, first), (last, end)) if rest[0] < rest[1]],
+            ]
+        await self._read_counters([(HOUR, _to_time(first), _to_time(last)) for first, last in plan.borrowed])
+        points = {day_of(first)[0]: bisect_right(self._bounds, _to_time(first)) - 1 for first, _ in plan.borrowed}
+        rows = await store.list_spans(
+            self._tx,
+            self._scope,
+            [(span, _to_time(first), _to_time(last)) for span, first, last in others],
+            histogram=True,
+        )
+        for row in sorted(rows, key=lambda row: -row["span"]):
+            tally = self.answers[points[day_of(_to_ms(row["start"]))[0]]][row["key"]]
+            change = histogram.add if row["span"] == WIDEST else histogram.subtract
+            change(tally.histogram, row["buckets"], row["bucket_calls"])
+
+    async def _read_counters(self, ranges: Sequence[tuple[int, datetime, datetime]]) -> None:
+        for row in await store.list_span_counters(self._tx, self._scope, ranges, self._bounds):
+            self.answers[row["point"]][row["key"]].count(store.counters(row))
 
     async def read_rest(self, plan: Plan) -> None:
         whole = [whole_minutes(first, last) for first, last in plan.rest]

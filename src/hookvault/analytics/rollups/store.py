@@ -146,11 +146,16 @@ async def list_due(tx: Tx, scope: Scope, first: datetime, last: datetime) -> Seq
 
 
 async def list_spans(
-    tx: Tx, scope: Scope, ranges: Sequence[tuple[int, datetime, datetime]], *, histogram: bool, errors: bool
+    tx: Tx,
+    scope: Scope,
+    ranges: Sequence[tuple[int, datetime, datetime]],
+    *,
+    histogram: bool = False,
+    errors: bool = False,
 ) -> Sequence[Row]:
-    """Rollups within ranges of (span, first, last): key, start, counters, and what else is wanted."""
+    """Rollups within ranges of (span, first, last): key, span, start, counters, and what else is wanted."""
     shape = _SHAPES[scope.over]
-    columns = [f"{_key(shape, 's')} AS key, s.start", _COUNTERS]
+    columns = [f"{_key(shape, 's')} AS key, s.span, s.start", _COUNTERS]
     columns += [*([_HISTOGRAM] if histogram else []), *([_ERRORS] if errors else [])]
     statement = _SPANS.format(columns=", ".join(columns), each=shape.each, which=shape.spans)
     return await tx.fetch(statement, scope.tenant_id, scope.webhooks, *zip(*ranges, strict=True))
