@@ -14,13 +14,14 @@ from hookvault.accounts.admins import AdminService
 from hookvault.accounts.keys import APIKeyService
 from hookvault.admission.limits import Limits
 from hookvault.analytics.service import AnalyticsService
+from hookvault.analytics.tail.hub import Tail
 from hookvault.audit.service import AuditService
 from hookvault.custody.keys import KeyService
 from hookvault.custody.presence import BEAT_S, Presence
 from hookvault.custody.rekey import RekeyService
 from hookvault.custody.scan import ScanService
 from hookvault.db import embedded
-from hookvault.db.listen import Listener
+from hookvault.db.listen import LIVE, Listener
 from hookvault.db.migrate import migrate as migrate_database
 from hookvault.db.migrate import require_current
 from hookvault.db.pool import Database
@@ -71,6 +72,7 @@ class App:
     rotations: RotationService
     webhooks: WebhookService
     analytics: AnalyticsService
+    tail: Tail
     api_keys: APIKeyService
     admins: AdminService
     audit: AuditService
@@ -141,6 +143,7 @@ class App:
         for loop in self._started:
             await loop.close()
         await self.recorder.close()
+        await self.tail.close()
         await self.circuits.settle()
         await self.presence.leave()
         if self._started:
@@ -247,6 +250,7 @@ def _put_together(settings: Settings, dsn: str, database: Database, vault: Vault
         **_integrating(settings, database, vault, outbound),
         webhooks=webhooks,
         analytics=AnalyticsService(database),
+        tail=Tail(database, process, (recorder.tap, worker.acks.tap)),
         api_keys=APIKeyService(database),
         admins=AdminService(database),
         audit=AuditService(database),
@@ -334,15 +338,21 @@ def _on_heard(app: App, channel: str, payload: str) -> None:
             app.worker.wake(UUID(payload))
         except ValueError:
             app.worker.wake(stage=payload == "ordered", scan=not payload)
+    elif channel == LIVE:
+        app.tail.hear(payload)
     elif kind == "tenant":
         app.webhooks.forget(tenant_id)
         app.vault.forget(tenant_id)
+        app.tail.doubt(tenant_id)
         app.worker.wake()
     elif kind == "keys":
         app.api_keys.forget()
+        app.tail.doubt()
     else:
         app.webhooks.forget_all()
         app.api_keys.forget()
+        app.tail.doubt()
+        app.tail.mend()
         app.worker.wake(stage=True, scan=True)
 
 

@@ -48,6 +48,8 @@ ROUTES = [
     ("GET", f"{TENANT}/webhooks/{{webhook}}/analytics"),
     ("GET", f"{TENANT}/webhooks/analytics"),
     ("GET", f"{TENANT}/webhooks/analytics/summary"),
+    ("GET", f"{TENANT}/webhooks/analytics/live"),
+    ("GET", f"{PLATFORM}/calls/live"),
     ("GET", f"{PLATFORM}/api-keys"),
     ("POST", f"{PLATFORM}/api-keys"),
     ("DELETE", f"{PLATFORM}/api-keys/{ID}"),

@@ -130,6 +130,8 @@ OPERATIONS = [
     ("GET", f"{HOOKS}/{{webhookId}}/analytics"),
     ("GET", f"{HOOKS}/analytics"),
     ("GET", f"{HOOKS}/analytics/summary"),
+    ("GET", f"{HOOKS}/analytics/live"),
+    ("GET", f"{PLATFORM}/calls/live"),
     *[(method, f"{PLATFORM}/api-keys") for method in ("GET", "POST")],
     ("DELETE", f"{PLATFORM}/api-keys/{{keyId}}"),
     ("GET", f"{PLATFORM}/keys"),

@@ -53,6 +53,8 @@ AUDIT: Mapping[tuple[str, str], str | Unaudited] = {
     ("POST", f"{_TENANT}/webhooks"): "webhook.created",
     ("GET", f"{_TENANT}/webhooks/analytics"): _READ,
     ("GET", f"{_TENANT}/webhooks/analytics/summary"): _READ,
+    ("GET", f"{_TENANT}/webhooks/analytics/live"): _READ,
+    ("GET", "/api/platform/calls/live"): _READ,
     ("POST", f"{_TENANT}/webhooks/dry-run"): "webhook.tried",
     ("GET", _WEBHOOK): _READ,
     ("PUT", _WEBHOOK): "webhook.updated",

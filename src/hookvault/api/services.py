@@ -5,6 +5,7 @@ from typing import Protocol
 
 from hookvault.accounts.keys import APIKeyService
 from hookvault.analytics.service import AnalyticsService
+from hookvault.analytics.tail.hub import Tail
 from hookvault.audit.service import AuditService
 from hookvault.custody.keys import KeyService
 from hookvault.custody.presence import Presence
@@ -40,6 +41,7 @@ class App(Protocol):
     replays: ReplayService
     trials: TrialService
     analytics: AnalyticsService
+    tail: Tail
     api_keys: APIKeyService
     audit: AuditService
     keys: KeyService
