@@ -160,6 +160,35 @@ async def test_a_delivery_s_calls_are_shown(watch, acme, deliveries, n8n):
     assert shown["deliveryId"] == accepted.json()["deliveryId"]
 
 
+async def test_it_streams_through_all_layers_and_ends_with_its_client(client, app, acme, platform_key, n8n):
+    """In-process: each message is seen as it is sent, so nothing on the way gathers them."""
+    await rest(app)
+    webhook, sent, gone = await acme.webhook(n8n.url()), [], asyncio.Event()
+
+    async def receive():
+        await gone.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(message):
+        sent.append(message)
+
+    scope = {"type": "http", "asgi": {"version": "3.0", "spec_version": "2.3"}, "http_version": "1.1", "method": "GET"}
+    path = f"{acme.path}/webhooks/analytics/live"
+    scope |= {"path": path, "raw_path": path.encode(), "query_string": b"", "scheme": "http", "root_path": ""}
+    scope |= {"headers": [(b"authorization", f"Bearer {platform_key}".encode())], "client": ("127.0.0.1", 1)}
+    task = asyncio.create_task(client._transport.app(scope, receive, send))
+    await until(lambda: len(sent) == 2)
+    assert (sent[0]["status"], sent[1]["body"]) == (200, b"retry: 2000\n\n")
+    await commit(app, [record(webhook, acme.id)])
+    await until(lambda: len(sent) == 3)
+    assert sent[2]["body"].startswith(b"id: ")
+    assert sent[2]["more_body"]
+    gone.set()
+    await asyncio.wait_for(task, SOON_S)
+    assert app.tail.readers == 0
+    await rest(app)
+
+
 async def test_the_document_says_what_an_event_holds(client):
     document = (await client.get("/api/openapi.json")).json()
     for path in (f"{PLATFORM}/calls/live", f"{PLATFORM}/tenants/{{tenantId}}/webhooks/analytics/live"):

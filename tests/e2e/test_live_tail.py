@@ -28,7 +28,7 @@ async def test_a_worker_s_deliveries_are_seen_at_once_and_a_stop_ends_the_stream
     server = await fleet.start("serve", "--no-worker")
     worker = await fleet.start("worker")
     other = await fleet.start("serve", "--no-worker")
-    async with Tally() as tally:
+    with Tally() as tally:
         case = Case(fleet, tally, server)
         await case.make()
         await case.deliver(*range(5))
