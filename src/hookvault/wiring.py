@@ -13,6 +13,8 @@ from uuid import UUID
 from hookvault.accounts.admins import AdminService
 from hookvault.accounts.keys import APIKeyService
 from hookvault.admission.limits import Limits
+from hookvault.analytics.figures import FiguresService
+from hookvault.analytics.rolling.roller import Roller
 from hookvault.analytics.service import AnalyticsService
 from hookvault.analytics.tail.hub import Tail
 from hookvault.audit.service import AuditService
@@ -72,6 +74,8 @@ class App:
     rotations: RotationService
     webhooks: WebhookService
     analytics: AnalyticsService
+    figures: FiguresService
+    roller: Roller
     tail: Tail
     api_keys: APIKeyService
     admins: AdminService
@@ -249,8 +253,7 @@ def _put_together(settings: Settings, dsn: str, database: Database, vault: Vault
         tenants=TenantService(database, vault),
         **_integrating(settings, database, vault, outbound),
         webhooks=webhooks,
-        analytics=AnalyticsService(database),
-        tail=Tail(database, process, (recorder.tap, worker.acks.tap)),
+        **_analysing(database, process, recorder, worker),
         api_keys=APIKeyService(database),
         admins=AdminService(database),
         audit=AuditService(database),
@@ -284,6 +287,16 @@ def _custodians(settings: Settings, database: Database, vault: Vault, process: U
     }
 
 
+def _analysing(database: Database, process: UUID, recorder: Recorder, worker: Worker) -> dict[str, Any]:
+    """The services on recorded calls, by their names in App."""
+    return {
+        "analytics": AnalyticsService(database),
+        "figures": FiguresService(database),
+        "roller": Roller(database),
+        "tail": Tail(database, process, (recorder.tap, worker.acks.tap)),
+    }
+
+
 def _integrating(settings: Settings, database: Database, vault: Vault, outbound: OutboundClient) -> dict[str, Any]:
     """The services on integrations, by their names in App."""
     integrations = IntegrationService(database, vault)
@@ -314,6 +327,7 @@ def _worker_loops(app: App) -> tuple[Loop, ...]:
     """What every process that delivers does in the background."""
     days = app.settings.analytics_retention_days
     return (
+        Loop("rollups", 10.0, app.roller.roll),
         Loop("retention", 3600.0, lambda: app.analytics.retain(days)),
         Loop("retention of deliveries", 3600.0, lambda: app.upkeep.retain(days)),
         Loop("leases", LEASE_S / 4, app.worker.renew),
@@ -351,7 +365,6 @@ def _on_heard(app: App, channel: str, payload: str) -> None:
     else:
         app.webhooks.forget_all()
         app.api_keys.forget()
-        app.tail.doubt()
         app.tail.mend()
         app.worker.wake(stage=True, scan=True)
 
@@ -375,9 +388,8 @@ def _development_key(data_dir: Path) -> str:
                 file.flush()
                 os.fsync(file.fileno())
             try:
-                os.link(draft, path)
-            except FileExistsError:
-                pass
+                with suppress(FileExistsError):
+                    os.link(draft, path)
             finally:
                 draft.unlink()
         return check_key(path.read_text().strip())

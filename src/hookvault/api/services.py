@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from hookvault.accounts.keys import APIKeyService
+from hookvault.analytics.figures import FiguresService
 from hookvault.analytics.service import AnalyticsService
 from hookvault.analytics.tail.hub import Tail
 from hookvault.audit.service import AuditService
@@ -41,6 +42,7 @@ class App(Protocol):
     replays: ReplayService
     trials: TrialService
     analytics: AnalyticsService
+    figures: FiguresService
     tail: Tail
     api_keys: APIKeyService
     audit: AuditService

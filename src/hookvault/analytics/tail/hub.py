@@ -139,7 +139,8 @@ class Tail:
                 reader.doubt()
 
     def mend(self) -> None:
-        """Notifications may have been missed: what was committed meanwhile is looked up."""
+        """Anything may have been missed: what is kept is doubted, and what was committed meanwhile is looked up."""
+        self.doubt()
         if self._task is not None:
             self._announce_at = 0.0
             self._gap = self._gap or (time.monotonic() + _GAP_S, self._sound_at - _EARLY)
