@@ -580,12 +580,16 @@ async def test_while_nobody_watches_nothing_is_told(app, second, acme, n8n, data
     """Listened to by somebody else: what is told is seen, and while nobody watches there is nothing."""
     webhook = await acme.webhook(n8n.url())
     heard = []
+    async with watch():
+        await until(lambda: second.recorder.tap.tell is not None)
+    await rest(app)
     connection = await asyncpg.connect(database_url)
     try:
         await connection.add_listener("hookvault_live", lambda *words: heard.append(words[3]))
         for process in (app, second):
-            process.tail._herald._until = 0.0
+            process.tail._herald._until = 0.0  # as after a quarter of a minute
             await commit(process, [record(webhook, acme.id) for _ in range(50)])
+            await asyncio.sleep(0)
             assert process.recorder.tap.tell is process.worker.acks.tap.tell is None
         await asyncio.sleep(0.5)
         assert heard == []
