@@ -144,5 +144,6 @@ async def test_a_tenant_s_statement_reads_by_its_own_index(app, tenant, recorded
     async with app.database.tenant(tenant.id) as tx:
         await tx.execute("SET LOCAL enable_seqscan = off")
         plan = await plan_of(tx, store._LIST, datetime.now(UTC), 100, tenant.id)
-    assert plan.count("_pkey on ") == plan.count("Index Cond: ((tenant_id = ") > 0, plan
-    assert " Sort" not in plan, plan
+    # Which of its indexes is the planner's choice by what the day holds; all of them begin with the tenant.
+    assert "Seq Scan" not in plan, plan
+    assert plan.count("Index Scan") == plan.count("Index Cond: ((tenant_id = ") > 0, plan
