@@ -16,13 +16,14 @@ from hookvault.admission.limits import Limits
 from hookvault.analytics.figures import FiguresService
 from hookvault.analytics.rolling.roller import Roller
 from hookvault.analytics.service import AnalyticsService
+from hookvault.analytics.tail.hub import Tail
 from hookvault.audit.service import AuditService
 from hookvault.custody.keys import KeyService
 from hookvault.custody.presence import BEAT_S, Presence
 from hookvault.custody.rekey import RekeyService
 from hookvault.custody.scan import ScanService
 from hookvault.db import embedded
-from hookvault.db.listen import Listener
+from hookvault.db.listen import LIVE, Listener
 from hookvault.db.migrate import migrate as migrate_database
 from hookvault.db.migrate import require_current
 from hookvault.db.pool import Database
@@ -75,6 +76,7 @@ class App:
     analytics: AnalyticsService
     figures: FiguresService
     roller: Roller
+    tail: Tail
     api_keys: APIKeyService
     admins: AdminService
     audit: AuditService
@@ -145,6 +147,7 @@ class App:
         for loop in self._started:
             await loop.close()
         await self.recorder.close()
+        await self.tail.close()
         await self.circuits.settle()
         await self.presence.leave()
         if self._started:
@@ -250,7 +253,7 @@ def _put_together(settings: Settings, dsn: str, database: Database, vault: Vault
         tenants=TenantService(database, vault),
         **_integrating(settings, database, vault, outbound),
         webhooks=webhooks,
-        **_analysing(database),
+        **_analysing(database, process, recorder, worker),
         api_keys=APIKeyService(database),
         admins=AdminService(database),
         audit=AuditService(database),
@@ -284,12 +287,13 @@ def _custodians(settings: Settings, database: Database, vault: Vault, process: U
     }
 
 
-def _analysing(database: Database) -> dict[str, Any]:
+def _analysing(database: Database, process: UUID, recorder: Recorder, worker: Worker) -> dict[str, Any]:
     """The services on recorded calls, by their names in App."""
     return {
         "analytics": AnalyticsService(database),
         "figures": FiguresService(database),
         "roller": Roller(database),
+        "tail": Tail(database, process, (recorder.tap, worker.acks.tap)),
     }
 
 
@@ -348,15 +352,20 @@ def _on_heard(app: App, channel: str, payload: str) -> None:
             app.worker.wake(UUID(payload))
         except ValueError:
             app.worker.wake(stage=payload == "ordered", scan=not payload)
+    elif channel == LIVE:
+        app.tail.hear(payload)
     elif kind == "tenant":
         app.webhooks.forget(tenant_id)
         app.vault.forget(tenant_id)
+        app.tail.doubt(tenant_id)
         app.worker.wake()
     elif kind == "keys":
         app.api_keys.forget()
+        app.tail.doubt()
     else:
         app.webhooks.forget_all()
         app.api_keys.forget()
+        app.tail.mend()
         app.worker.wake(stage=True, scan=True)
 
 
@@ -379,9 +388,8 @@ def _development_key(data_dir: Path) -> str:
                 file.flush()
                 os.fsync(file.fileno())
             try:
-                os.link(draft, path)
-            except FileExistsError:
-                pass
+                with suppress(FileExistsError):
+                    os.link(draft, path)
             finally:
                 draft.unlink()
         return check_key(path.read_text().strip())
