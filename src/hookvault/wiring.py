@@ -1,8 +1,6 @@
 """The composition root: the only module that sees everything and puts it together."""
 
 import asyncio
-import os
-import secrets
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -27,7 +25,7 @@ from hookvault.db.listen import LIVE, Listener
 from hookvault.db.migrate import migrate as migrate_database
 from hookvault.db.migrate import require_current
 from hookvault.db.pool import Database
-from hookvault.errors import HookvaultError, SetupError
+from hookvault.errors import HookvaultError
 from hookvault.ids import new_id
 from hookvault.integrations.probe import Prober
 from hookvault.integrations.rotation import RotationService
@@ -39,8 +37,9 @@ from hookvault.loop import Loop
 from hookvault.outbound.client import OutboundClient
 from hookvault.outbound.guard import AddressPolicy
 from hookvault.queue.store import LEASE_S
-from hookvault.settings import Settings, check_key
+from hookvault.settings import Settings
 from hookvault.tenants.service import TenantService
+from hookvault.vault.keyfile import kept_key
 from hookvault.vault.keys import KeyRing, MasterKey
 from hookvault.vault.service import Vault
 from hookvault.webhooks.call import Caller
@@ -215,7 +214,7 @@ def key_ring(settings: Settings) -> KeyRing:
         SetupError: the key file can't be read or written.
     """
     current = settings.encryption_key
-    text = current.get_secret_value() if current else _development_key(settings.hookvault_data_dir)
+    text = current.get_secret_value() if current else kept_key(settings.hookvault_data_dir / _KEY_FILE)
     further = (settings.encryption_key_next, settings.encryption_key_previous)
     texts = [None if key is None else key.get_secret_value() for key in further]
     for held in (text, *texts):
@@ -372,28 +371,3 @@ def _on_heard(app: App, channel: str, payload: str) -> None:
 async def _revive(data_dir: Path) -> None:
     if await asyncio.to_thread(embedded.revive, data_dir):
         _log.warning("embedded_postgres_restarted", reason="it had been killed")
-
-
-def _development_key(data_dir: Path) -> str:
-    """The key kept in the data directory, made on the first start, readable by its owner only."""
-    path = data_dir / _KEY_FILE
-    try:
-        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if not path.exists():
-            # Written aside and linked: of two first starts at once, one wins and both read the same key.
-            draft = data_dir / f".{_KEY_FILE}.{os.getpid()}"
-            descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-            with os.fdopen(descriptor, "w") as file:
-                file.write(secrets.token_hex(32) + "\n")
-                file.flush()
-                os.fsync(file.fileno())
-            try:
-                with suppress(FileExistsError):
-                    os.link(draft, path)
-            finally:
-                draft.unlink()
-        return check_key(path.read_text().strip())
-    except OSError as error:
-        raise SetupError(f"The key file {path} can't be used: {error.strerror}. Set ENCRYPTION_KEY instead.") from None
-    except ValueError as error:
-        raise SetupError(f"The key file {path} {error}.") from None
