@@ -12,6 +12,7 @@ from hookvault import __version__
 from hookvault.api import (
     analytics,
     audit,
+    calls,
     custody,
     deliveries,
     docs,
@@ -40,6 +41,7 @@ _ROUTERS = (
     integrations.router,
     rotation.testing,
     rotation.router,
+    calls.router,
     analytics.router,
     trial.router,
     webhooks.router,
