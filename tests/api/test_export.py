@@ -205,7 +205,7 @@ async def much(app, acme, owner):
     await owner("DELETE FROM webhook_analytics WHERE tenant_id = $1", acme.id)
 
 
-@pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.parametrize("form", ["csv", "ndjson"])
 async def test_memory_is_bounded(app, much, form):
     reader = await app.analytics.read_tenant_calls(much.id, CallFilter())
     total = rows = 0
