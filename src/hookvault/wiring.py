@@ -13,6 +13,8 @@ from uuid import UUID
 from hookvault.accounts.admins import AdminService
 from hookvault.accounts.keys import APIKeyService
 from hookvault.admission.limits import Limits
+from hookvault.analytics.figures import FiguresService
+from hookvault.analytics.rolling.roller import Roller
 from hookvault.analytics.service import AnalyticsService
 from hookvault.audit.service import AuditService
 from hookvault.custody.keys import KeyService
@@ -71,6 +73,8 @@ class App:
     rotations: RotationService
     webhooks: WebhookService
     analytics: AnalyticsService
+    figures: FiguresService
+    roller: Roller
     api_keys: APIKeyService
     admins: AdminService
     audit: AuditService
@@ -246,7 +250,7 @@ def _put_together(settings: Settings, dsn: str, database: Database, vault: Vault
         tenants=TenantService(database, vault),
         **_integrating(settings, database, vault, outbound),
         webhooks=webhooks,
-        analytics=AnalyticsService(database),
+        **_analysing(database),
         api_keys=APIKeyService(database),
         admins=AdminService(database),
         audit=AuditService(database),
@@ -280,6 +284,15 @@ def _custodians(settings: Settings, database: Database, vault: Vault, process: U
     }
 
 
+def _analysing(database: Database) -> dict[str, Any]:
+    """The services on recorded calls, by their names in App."""
+    return {
+        "analytics": AnalyticsService(database),
+        "figures": FiguresService(database),
+        "roller": Roller(database),
+    }
+
+
 def _integrating(settings: Settings, database: Database, vault: Vault, outbound: OutboundClient) -> dict[str, Any]:
     """The services on integrations, by their names in App."""
     integrations = IntegrationService(database, vault)
@@ -310,6 +323,7 @@ def _worker_loops(app: App) -> tuple[Loop, ...]:
     """What every process that delivers does in the background."""
     days = app.settings.analytics_retention_days
     return (
+        Loop("rollups", 10.0, app.roller.roll),
         Loop("retention", 3600.0, lambda: app.analytics.retain(days)),
         Loop("retention of deliveries", 3600.0, lambda: app.upkeep.retain(days)),
         Loop("leases", LEASE_S / 4, app.worker.renew),

@@ -48,11 +48,18 @@ ROUTES = [
     ("GET", f"{TENANT}/webhooks/{{webhook}}/analytics"),
     ("GET", f"{TENANT}/webhooks/analytics"),
     ("GET", f"{TENANT}/webhooks/analytics/export"),
-    ("GET", f"{TENANT}/webhooks/analytics/summary"),
     ("GET", f"{TENANT}/calls/{{call}}"),
     ("GET", f"{PLATFORM}/calls"),
     ("GET", f"{PLATFORM}/calls/export"),
     ("GET", f"{PLATFORM}/calls/{{call}}"),
+    *[
+        ("GET", f"{TENANT}/webhooks/analytics/{question}")
+        for question in ("summary", "series", "errors", "slowest", "failing", "heatmap", "health")
+    ],
+    *[
+        ("GET", f"{PLATFORM}/analytics/{question}")
+        for question in ("summary", "series", "errors", "heatmap", "tenants")
+    ],
     ("GET", f"{PLATFORM}/api-keys"),
     ("POST", f"{PLATFORM}/api-keys"),
     ("DELETE", f"{PLATFORM}/api-keys/{ID}"),

@@ -6,9 +6,9 @@ from typing import Any
 from uuid import UUID
 
 from hookvault.analytics.cause import cause_sql
-from hookvault.analytics.model import CallFilter, Figures, WebhookCall
+from hookvault.analytics.model import CallFilter, WebhookCall
 from hookvault.db.codec import decode_json
-from hookvault.db.pool import Row, SystemTx, TenantTx, Tx
+from hookvault.db.pool import Row, SystemTx, Tx
 from hookvault.ids import id_time
 from hookvault.webhooks.payload import response_json
 
@@ -63,19 +63,6 @@ WHERE accepted_at = $1 AND id = $2 AND ($3::text IS NULL OR tenant_id = $3)
 LIMIT 1
 """
 
-_SUMMARY = """
-SELECT count(*) AS total, count(*) FILTER (WHERE success) AS successful, avg(response_time)::float8 AS average,
-    percentile_cont(ARRAY[0.5, 0.95, 0.99]) WITHIN GROUP (ORDER BY response_time) AS percentiles
-FROM webhook_analytics
-WHERE tenant_id = $1 AND "timestamp" >= $2 AND "timestamp" < $3 AND ($4::uuid IS NULL OR webhook_id = $4)
-"""
-
-_INSERT = """
-INSERT INTO webhook_analytics (tenant_id, id, webhook_id, "timestamp", request_payload, status_code, response_body,
-    response_time, success, error_code, error_message, triggered_by, metadata)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
-"""
-
 _MAKE_DAY = "SELECT hookvault_make_day($1)"
 
 _DROP_DAYS = "SELECT hookvault_drop_days($1)"
@@ -122,36 +109,6 @@ async def find_span(tx: Tx, identifier: UUID, tenant_id: str | None) -> tuple[st
         return None
     row = await tx.fetchrow(_SPAN, moment, identifier, tenant_id)
     return None if row is None else (row["tenant_id"], moment, row["until"])
-
-
-async def summarize(tx: TenantTx, start: datetime, end: datetime, webhook_id: UUID | None) -> Figures:
-    """Exact figures of a period, from the calls themselves."""
-    row = await tx.fetchrow(_SUMMARY, tx.tenant_id, start, end, webhook_id)
-    if row is None or row["total"] == 0:
-        return Figures(0, 0, 0, None, None, None, None)
-    p50, p95, p99 = row["percentiles"]
-    failed = row["total"] - row["successful"]
-    return Figures(row["total"], row["successful"], failed, row["average"], p50, p95, p99)
-
-
-async def insert_call(tx: SystemTx, call: WebhookCall) -> None:
-    """Stores a call that was made outside Hookvault."""
-    await tx.execute(
-        _INSERT,
-        call.tenant_id,
-        call.id,
-        call.webhook_id,
-        call.timestamp,
-        call.request_payload,
-        call.status_code,
-        call.response_body,
-        call.response_time,
-        call.success,
-        call.error_code,
-        call.error_message,
-        call.triggered_by,
-        call.metadata,
-    )
 
 
 async def make_days(tx: SystemTx, days: Sequence[date]) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from hookvault.accounts.keys import APIKeyService
+from hookvault.analytics.figures import FiguresService
 from hookvault.analytics.service import AnalyticsService
 from hookvault.audit.service import AuditService
 from hookvault.custody.keys import KeyService
@@ -40,6 +41,7 @@ class App(Protocol):
     replays: ReplayService
     trials: TrialService
     analytics: AnalyticsService
+    figures: FiguresService
     api_keys: APIKeyService
     audit: AuditService
     keys: KeyService
