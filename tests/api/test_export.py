@@ -259,8 +259,12 @@ async def test_a_slow_client_holds_no_connection(app, much, platform_key, owner)
         "AND pid <> pg_backend_pid()"
     )
     url = f"{much.path}/webhooks/analytics/export?format=ndjson"
-    async with serving(app) as base, httpx.AsyncClient(base_url=base) as client:
-        async with client.stream("GET", url, headers={"authorization": f"Bearer {platform_key}"}) as answer:
-            await anext(answer.aiter_raw())
-            await asyncio.sleep(0.5)  # buffers are full: nothing more is read
-            assert (await owner(held))[0][0] == 0
+    headers = {"authorization": f"Bearer {platform_key}"}
+    async with (
+        serving(app) as base,
+        httpx.AsyncClient(base_url=base, headers=headers) as client,
+        client.stream("GET", url) as answer,
+    ):
+        await anext(answer.aiter_raw())
+        await asyncio.sleep(0.5)  # buffers are full: nothing more is read
+        assert (await owner(held))[0][0] == 0
