@@ -12,6 +12,7 @@ from hookvault import __version__
 from hookvault.api import (
     analytics,
     audit,
+    calls,
     custody,
     deliveries,
     docs,
@@ -43,6 +44,7 @@ _ROUTERS = (
     rotation.testing,
     rotation.router,
     live.router,
+    calls.router,
     analytics.router,
     figures.router,
     trial.router,
