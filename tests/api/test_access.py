@@ -47,6 +47,11 @@ ROUTES = [
     ("POST", f"{TENANT}/webhooks/{{webhook}}/test"),
     ("GET", f"{TENANT}/webhooks/{{webhook}}/analytics"),
     ("GET", f"{TENANT}/webhooks/analytics"),
+    ("GET", f"{TENANT}/webhooks/analytics/export"),
+    ("GET", f"{TENANT}/calls/{{call}}"),
+    ("GET", f"{PLATFORM}/calls"),
+    ("GET", f"{PLATFORM}/calls/export"),
+    ("GET", f"{PLATFORM}/calls/{{call}}"),
     *[
         ("GET", f"{TENANT}/webhooks/analytics/{question}")
         for question in ("summary", "series", "errors", "slowest", "failing", "heatmap", "health")
@@ -55,6 +60,8 @@ ROUTES = [
         ("GET", f"{PLATFORM}/analytics/{question}")
         for question in ("summary", "series", "errors", "heatmap", "tenants")
     ],
+    ("GET", f"{TENANT}/webhooks/analytics/live"),
+    ("GET", f"{PLATFORM}/calls/live"),
     ("GET", f"{PLATFORM}/api-keys"),
     ("POST", f"{PLATFORM}/api-keys"),
     ("DELETE", f"{PLATFORM}/api-keys/{ID}"),
@@ -88,7 +95,7 @@ async def test_the_list_of_routes_above_is_whole(client):
         MASTER_KEY: "{fingerprint}",
         "{name}": "{workflowName}",
     }
-    shape |= {"{delivery}": "{deliveryId}", "{replay}": "{replayId}"}
+    shape |= {"{delivery}": "{deliveryId}", "{replay}": "{replayId}", "{call}": "{callId}"}
 
     def written(path):
         for kind in ("whatsapp", "sms", "n8n"):
@@ -116,7 +123,7 @@ KEYS = [
 
 @EVERY_ROUTE
 async def test_without_a_valid_key_nothing_but_401(stranger, method, path):
-    url = path.format(tenant="nobody", webhook=ID, name="orders", delivery=ID, replay=ID)
+    url = path.format(tenant="nobody", webhook=ID, name="orders", delivery=ID, replay=ID, call=ID)
     for key in KEYS:
         headers = {} if key is None else {"authorization": key.encode("latin-1")}
         answer = await stranger.request(method, url, json={}, headers=headers)
@@ -147,7 +154,7 @@ async def two(client, app):
 def placed(path, one):
     """A route of one of the two."""
     found = {"tenant": one["id"], "webhook": one["webhook"], "delivery": one["delivery"], "replay": one["replay"]}
-    return path.format(name="orders", **found)
+    return path.format(name="orders", call=ID, **found)
 
 
 async def state_of(owner, tenant_id):

@@ -1,56 +1,23 @@
 """Rollups: equal to the calls themselves at every moment, whatever is recorded late, and whoever is killed in between."""
 
+import asyncio
 import random
 from datetime import UTC, datetime, timedelta
-from uuid import UUID
 
 import pytest
 
+from counts import call_at, is_equal
 from hookvault.analytics.rolling import store as building
 from hookvault.analytics.rolling.roller import Roller
 from hookvault.analytics.rollups.model import Over, Scope, Want
 from hookvault.analytics.rollups.read import read
 from hookvault.clock import now
-from hookvault.ids import id_time, new_id
-from hookvault.webhooks.model import CallRecord
 from hookvault.webhooks.record import write_calls
+from hookvault.webhooks.store import make_day, record
 
 MS = timedelta(milliseconds=1)
 DAY = timedelta(days=1)
 ZERO = timedelta(0)
-FAILURES = [
-    (404, "http_404", "The workflow is not active in n8n, or the URL's path is wrong (HTTP 404)."),
-    (404, "http_404", "The webhook answered HTTP 404."),
-    (500, "http_500", "The n8n workflow ran and failed (HTTP 500)."),
-    (401, "http_401", "The webhook refused the call (HTTP 401)."),
-    (None, "timeout", "No answer within 30 s."),
-    (None, "dns_error", "The host name does not resolve."),
-]
-
-RAW = """
-SELECT {key} AS key, count(*) AS total, count(*) FILTER (WHERE success) AS successful, sum(response_time)::bigint AS time_sum,
-    max(response_time) AS time_max FROM webhook_analytics
-WHERE "timestamp" >= $1 AND "timestamp" < $2 AND {which} GROUP BY 1
-"""
-
-
-def call_at(tenant_id, webhook_id, moment, chance):
-    identifier = UUID(int=round(moment.timestamp() * 1000) << 80 | new_id().int & ((1 << 80) - 1))
-    status, code, message = (200, None, None) if chance.random() < 0.8 else chance.choice(FAILURES)
-    return CallRecord(
-        tenant_id=tenant_id,
-        id=identifier,
-        webhook_id=webhook_id,
-        timestamp=id_time(identifier),
-        request_payload=None,
-        request_headers=None,
-        status_code=status,
-        response_body=None,
-        response_time=round(chance.lognormvariate(4.5, 1.2)),
-        success=code is None,
-        error_code=code,
-        error_message=message,
-    )
 
 
 @pytest.fixture
@@ -65,48 +32,6 @@ async def webhooks(app, tenant):
         for n in range(3)
     ]
     return [webhook.id for webhook in made]
-
-
-async def is_equal(app, scope, bounds):
-    """The answers from rollups and those from the calls, at one moment of the database; the number of calls."""
-    which, key = {
-        Over.WEBHOOK: ("tenant_id = $3 AND webhook_id = ANY($4)", "NULL"),
-        Over.TENANT: ("tenant_id = $3 AND $4::uuid[] IS NOT NULL", "NULL"),
-        Over.WEBHOOKS: ("tenant_id = $3 AND webhook_id = ANY($4)", "webhook_id"),
-        Over.PLATFORM: ("$3::text = '' AND $4::uuid[] IS NOT NULL", "NULL"),
-        Over.TENANTS: ("$3::text = '' AND $4::uuid[] IS NOT NULL", "tenant_id"),
-    }[scope.over]
-    place = app.database.tenant_snapshot(scope.tenant_id) if scope.tenant_id else app.database.system_snapshot()
-    counted = 0
-    async with place as tx:
-        answers = await read(tx, scope, bounds, Want(histogram=True, errors=True))
-        for first, last, answer in zip(bounds, bounds[1:], answers, strict=False):
-            rows = await tx.fetch(RAW.format(which=which, key=key), first, last, scope.tenant_id, scope.webhooks)
-            wanted = {r["key"]: (r["total"], r["successful"], r["time_sum"], r["time_max"]) for r in rows}
-            found = {k: (t.total, t.successful, t.time_sum, t.time_max) for k, t in answer.items() if t.total}
-            assert found == wanted, (scope, first, last)
-            for tally in answer.values():
-                assert tally.failed == tally.total - tally.successful
-                assert sum(tally.histogram.values()) == tally.total
-                assert sum(calls for calls, _ in tally.errors.values()) == tally.failed
-                counted += tally.total
-        for want in (Want(), Want(histogram=True), Want(errors=True)):  # each has ways of its own
-            assert shown(await read(tx, scope, bounds, want), want) == shown(answers, want), (scope, bounds, want)
-    return counted
-
-
-def shown(answers, want):
-    """What of the answers was wanted."""
-    return [
-        {
-            key: (tally.total, tally.successful, tally.failed, tally.time_sum, tally.time_max)
-            + ((tally.histogram,) if want.histogram else ())
-            + ((tally.errors,) if want.errors else ())
-            for key, tally in answer.items()
-            if tally.total
-        }
-        for answer in answers
-    ]
 
 
 def some_bounds(chance, present):
@@ -148,11 +73,11 @@ async def test_equal_to_the_calls_after_every_step(app, tenant, webhooks, roller
         else:
             await roller.build(for_s=chance.choice([0.01, 0.05, None]))
         for scope in chance.sample(scopes, 2):
-            counted += await is_equal(app, scope, some_bounds(chance, now()))
+            counted += await is_equal(app.database, scope, some_bounds(chance, now()))
     await roller.advance(ZERO)
     await roller.build()
     for scope in scopes:
-        counted += await is_equal(app, scope, [now() - 10 * DAY, now() - 3 * DAY - 17 * MS, now() + MS])
+        counted += await is_equal(app.database, scope, [now() - 10 * DAY, now() - 3 * DAY - 17 * MS, now() + MS])
     assert counted > 0
 
 
@@ -165,12 +90,95 @@ async def test_what_is_built_is_read_from_rollups(app, tenant, webhooks, roller,
     await roller.advance(ZERO)
     await roller.build()
     scope = Scope(Over.TENANT, tenant.id)
-    assert await is_equal(app, scope, [day, day + DAY]) == 206
+    assert await is_equal(app.database, scope, [day, day + DAY]) == 206
     for span, first, last in ((1440, day, day + DAY), (60, day + timedelta(hours=1), day + timedelta(hours=3))):
         change = "UPDATE webhook_call_spans SET total_calls = total_calls + $3 WHERE tenant_id = $1 AND span = $2"
         await owner(change, tenant.id, span, 1)
         with pytest.raises(AssertionError):
-            await is_equal(app, scope, [first, last])
+            await is_equal(app.database, scope, [first, last])
         await owner(change, tenant.id, span, -1)
     async with app.database.system() as tx:
         assert await building.count_due(tx) == 0
+
+
+async def test_who_began_to_record_before_a_time_was_closed_is_waited_for(app, tenant, webhooks, roller, owner):
+    """Its snapshot is older than the closing, so it notes nothing as late; what it records must be rolled up all the same."""
+    chance = random.Random(2)
+    moment = now()
+    async with app.database.system() as tx:
+        await make_day(tx, moment - DAY)
+    await owner("UPDATE webhook_rollup_progress SET closed_until = $1, built_until = $1", moment - 3 * DAY)
+    async with app.database.system() as tx:
+        await record(tx, [call_at(tenant.id, webhooks[0], moment - DAY, chance)])
+        closing = asyncio.create_task(roller.advance(ZERO))
+        await asyncio.sleep(0.4)
+        assert not closing.done()
+    await closing
+    await roller.build()
+    scope = Scope(Over.TENANT, tenant.id)
+    assert await is_equal(app.database, scope, [moment - 2 * DAY, moment]) == 1
+
+
+async def test_calls_that_retention_dropped_keep_counting(app, tenant, webhooks, roller):
+    """Also when one is recorded late for their time: what was built while they were there is not lost."""
+    chance = random.Random(4)
+    day = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) - 200 * DAY
+    calls = [call_at(tenant.id, webhooks[0], day + n * timedelta(seconds=100), chance) for n in range(500)]
+    await write_calls(app.database, calls)
+    await roller.advance(ZERO)
+    await roller.build()
+    bounds = [day, day + DAY]
+    scope = Scope(Over.TENANT, tenant.id)
+    before = await told(app, scope, bounds)
+    assert before.total == 500
+    assert await app.analytics.delete_old_webhook_analytics(150) >= 500
+    assert await told(app, scope, bounds) == before
+    await write_calls(app.database, [call_at(tenant.id, webhooks[1], day + timedelta(seconds=7), chance)])
+    await roller.build()
+    after = await told(app, scope, bounds)
+    assert (after.total, sum(after.histogram.values())) == (501, 500)
+    await roller.rebuild(day, day + DAY, lambda *_: None)
+    assert (await told(app, scope, bounds)).total == 501
+    await app.analytics.delete_old_webhook_analytics(150)
+
+
+async def told(app, scope, bounds):
+    async with app.database.tenant_snapshot(scope.tenant_id) as tx:
+        (answer,) = await read(tx, scope, bounds, Want(histogram=True, errors=True))
+    return answer[None]
+
+
+async def test_rebuilding_mends_what_is_wrong(app, tenant, webhooks, roller, owner):
+    """Rollups and minutes that hold too little, as after somebody wrote rows by hand."""
+    chance = random.Random(5)
+    day = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) - 5 * DAY
+    await write_calls(
+        app.database, [call_at(tenant.id, webhooks[n % 3], day + n * timedelta(minutes=1), chance) for n in range(900)]
+    )
+    await roller.advance(ZERO)
+    await roller.build()
+    wrong = "UPDATE webhook_call_spans SET total_calls = 7, buckets = '{}', bucket_calls = '{}' WHERE tenant_id = $1"
+    await owner(wrong, tenant.id)
+    await owner("DELETE FROM webhook_call_rollups WHERE tenant_id = $1 AND webhook_id = $2", tenant.id, webhooks[0])
+    scope = Scope(Over.WEBHOOKS, tenant.id, webhooks)
+    with pytest.raises(AssertionError):
+        await is_equal(app.database, scope, [day, day + DAY])
+    seen = []
+    await roller.rebuild(day, day + DAY, lambda done, total: seen.append((done, total)))
+    assert await is_equal(app.database, scope, [day, day + DAY]) == 900
+    assert seen[-1][1] >= 180
+    assert seen == sorted(seen)
+    assert seen[-1][0] == seen[-1][1]
+
+
+async def test_two_rollers_at_once(app, tenant, webhooks, roller):
+    chance = random.Random(6)
+    await write_calls(
+        app.database,
+        [call_at(tenant.id, webhooks[n % 3], now() - n * timedelta(minutes=3), chance) for n in range(300)],
+    )
+    other = Roller(app.database)
+    await asyncio.gather(*[each.advance(ZERO) for each in (roller, other)])
+    await asyncio.gather(*[each.build() for each in (roller, other)])
+    await roller.build()
+    assert await is_equal(app.database, Scope(Over.WEBHOOKS, tenant.id, webhooks), [now() - 2 * DAY, now()]) == 300

@@ -5,6 +5,8 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from hookvault.analytics.cause import CAUSES, cause_of
+
 
 @dataclass(frozen=True, slots=True)
 class WebhookCall:
@@ -29,6 +31,16 @@ class WebhookCall:
     attempt: int
     retry_of: UUID | None
     altered: bool
+
+    @property
+    def cause(self) -> str | None:
+        """Why it failed, one of `hookvault.analytics.cause.CAUSES`; None on success."""
+        return None if self.success else cause_of(self.error_code, self.status_code, self.error_message)
+
+    @property
+    def cause_text(self) -> str | None:
+        """The same in plain words."""
+        return None if self.cause is None else CAUSES[self.cause]
 
 
 @dataclass(frozen=True, slots=True)

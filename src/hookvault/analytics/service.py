@@ -1,6 +1,5 @@
 """What happened: the questions on recorded calls."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -9,8 +8,11 @@ from uuid import UUID
 
 from hookvault.analytics import store
 from hookvault.analytics.figures import FiguresService
+from hookvault.analytics.filter import check
 from hookvault.analytics.model import CallFilter, Summary, WebhookCall
 from hookvault.analytics.period import checked_range
+from hookvault.analytics.walk import Reader, list_page
+from hookvault.clock import now
 from hookvault.db.pool import Database
 from hookvault.errors import InvalidError, NotFoundError
 from hookvault.ids import id_time, new_id
@@ -24,7 +26,7 @@ from hookvault.webhooks.record import write_calls
 
 _log = get_logger()
 
-_STATUS = re.compile(r"success|failed|[1-5]xx|[1-5][0-9]{2}")
+_AHEAD = timedelta(days=1)  # as far as another machine's clock may be ahead of ours
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,43 +138,95 @@ class AnalyticsService:
         self, tenant_id: str, webhook_id: UUID, *, limit: int = 100, cursor: str | None = None
     ) -> Page[WebhookCall]:
         """A page of a webhook's calls, newest first. Raises NotFoundError, or InvalidError `invalid_cursor`."""
+        asked = CallFilter(webhook_id=webhook_id, tenant_id=tenant_id)
         async with self._database.tenant(tenant_id) as tx:
             if not await webhooks.existed(tx, webhook_id):
                 raise webhooks.not_found(str(webhook_id))
-            which = CallFilter(start=await require_history(tx), webhook_id=webhook_id)
-            return await store.list_calls(tx, which, limit=limit, cursor=cursor)
+            which = replace(asked, start=await require_history(tx), end=now() + _AHEAD)
+            return await list_page(tx, asked, which, limit=limit, cursor=cursor)
 
     async def list_tenant_calls(
         self, tenant_id: str, which: CallFilter, *, limit: int = 100, cursor: str | None = None
     ) -> Page[WebhookCall]:
         """A page of a tenant's calls, newest first; the last 30 days where the filter names no range.
 
+        A page may be short where few of very many calls match; only `next_cursor` tells whether it is the last.
+
         Raises:
             NotFoundError: code `tenant_not_found`.
-            InvalidError: codes `invalid_range`, `invalid_cursor`, or an unknown status.
+            InvalidError: codes `invalid_range`, `invalid_cursor`, or what no call can be asked for.
         """
-        if which.status is not None and not _STATUS.fullmatch(which.status):
-            raise InvalidError("status is success, failed, a class such as 5xx, or a code such as 404.")
-        first, last = checked_range(which.start, which.end)
+        asked = replace(which, tenant_id=tenant_id)
+        ranged = _ranged(asked)
         async with self._database.tenant(tenant_id) as tx:
-            since = await require_history(tx)
-            which = replace(which, start=max(first, since), end=last)
-            return await store.list_calls(tx, which, limit=limit, cursor=cursor)
+            which = _since(ranged, await require_history(tx))
+            return await list_page(tx, asked, which, limit=limit, cursor=cursor)
+
+    async def list_platform_calls(
+        self, which: CallFilter, *, limit: int = 100, cursor: str | None = None
+    ) -> Page[WebhookCall]:
+        """A page of all tenants' calls, newest first, as `list_tenant_calls`.
+
+        This is the platform's own view: it shows the calls of deleted tenants too, and under a tenant's id those of a deleted
+        tenant that had it before.
+
+        Raises:
+            InvalidError: codes `invalid_range`, `invalid_cursor`, or what no call can be asked for.
+        """
+        ranged = _ranged(which)
+        async with self._database.system() as tx:
+            return await list_page(tx, which, ranged, limit=limit, cursor=cursor)
+
+    async def read_tenant_calls(self, tenant_id: str, which: CallFilter) -> Reader:
+        """All calls that `list_tenant_calls` would give page by page, up to the present moment, for an export.
+
+        Raises:
+            NotFoundError: code `tenant_not_found`.
+            InvalidError: code `invalid_range`, or what no call can be asked for.
+        """
+        ranged = _ranged(replace(which, tenant_id=tenant_id))
+        async with self._database.tenant(tenant_id) as tx:
+            ranged = _since(ranged, await require_history(tx))
+        return Reader(lambda: self._database.tenant(tenant_id), ranged)
+
+    async def read_platform_calls(self, which: CallFilter) -> Reader:
+        """All calls that `list_platform_calls` would give page by page. Raises InvalidError as that does."""
+        return Reader(self._database.system, _ranged(which))
 
     async def get_calls(self, tenant_id: str, call_ids: Sequence[UUID]) -> Sequence[WebhookCall]:
         """The recorded calls of these ids, oldest first; those past retention are missing."""
         async with self._database.tenant(tenant_id) as tx:
-            found = [await store.find_call(tx, call_id) for call_id in call_ids]
+            found = [await store.find_call(tx, call_id, tenant_id) for call_id in call_ids]
         return [call for call in found if call is not None]
 
     async def get_call(self, tenant_id: str, call_id: UUID) -> WebhookCall:
         """One recorded call. Raises NotFoundError, code `call_not_found`."""
         async with self._database.tenant(tenant_id) as tx:
             since = await require_history(tx)
-            call = await store.find_call(tx, call_id)
+            call = await store.find_call(tx, call_id, tenant_id)
         if call is None or call.timestamp < since:
             raise NotFoundError(f"This tenant has no call {call_id}.", code="call_not_found")
         return call
+
+    async def get_platform_call(self, call_id: UUID) -> WebhookCall:
+        """One recorded call, whatever its tenant. Raises NotFoundError, code `call_not_found`."""
+        async with self._database.system() as tx:
+            await store.settle_plans(tx)
+            call = await store.find_call(tx, call_id)
+        if call is None:
+            raise NotFoundError(f"There is no call {call_id}.", code="call_not_found")
+        return call
+
+
+def _ranged(which: CallFilter) -> CallFilter:
+    """The filter, found fit, with both ends of its range."""
+    check(which)
+    first, last = checked_range(which.start, which.end)
+    return replace(which, start=first, end=last)
+
+
+def _since(which: CallFilter, since: datetime) -> CallFilter:
+    return replace(which, start=since if which.start is None else max(which.start, since))
 
 
 def _json(value: Any) -> tuple[bytes | None, bool]:

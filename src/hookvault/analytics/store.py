@@ -1,57 +1,114 @@
 """All SQL that reads recorded calls, and the days they are kept in."""
 
-from collections.abc import Sequence
-from datetime import date
+from collections.abc import Iterator, Sequence
+from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
+from hookvault.analytics.cause import cause_sql
 from hookvault.analytics.model import CallFilter, WebhookCall
-from hookvault.clock import iso
 from hookvault.db.codec import decode_json
-from hookvault.db.pool import Row, SystemTx, TenantTx
+from hookvault.db.pool import Row, SystemTx, Tx
 from hookvault.ids import id_time
-from hookvault.paging import Page, cut, encode_cursor, time_id_cursor
 from hookvault.webhooks.payload import response_json
-
-_CURSOR = "calls"
 
 _SELECT = """
 SELECT a.id, a.tenant_id, a.webhook_id, w.workflow_name, a."timestamp", a.request_payload, a.request_headers, a.status_code,
     a.response_body, a.response_time, a.success, a.error_code, a.error_message, a.triggered_by, a.metadata, a.delivery_id,
-    a.attempt, a.retry_of, a.altered, d.payload AS delivery_payload
+    a.attempt, a.retry_of, a.altered
 FROM webhook_analytics a LEFT JOIN n8n_webhooks w ON w.tenant_id = a.tenant_id AND w.id = a.webhook_id
-LEFT JOIN webhook_deliveries d ON a.delivery_id IS NOT NULL AND d.tenant_id = a.tenant_id AND d.id = a.delivery_id
-    AND d.accepted_at = hookvault_id_time(a.delivery_id)
-WHERE a.tenant_id = $1
+WHERE """
+
+# By itself, with the time that the id tells: a join would have to look into every day, since row-level security lets no
+# function but a leakproof one choose.
+_PAYLOADS = """
+SELECT d.tenant_id, d.id, d.payload
+FROM unnest($1::text[], $2::timestamptz[], $3::uuid[]) AS wanted (tenant_id, accepted_at, id)
+JOIN webhook_deliveries d ON d.tenant_id = wanted.tenant_id AND d.accepted_at = wanted.accepted_at AND d.id = wanted.id
 """
 
 _NEWEST_FIRST = ' ORDER BY a."timestamp" DESC, a.id DESC LIMIT '
+
+# What a filter's field has to do with a call.
+_COMPARED = {
+    "tenant_id": "a.tenant_id = {}",
+    "start": 'a."timestamp" >= {}',
+    "end": 'a."timestamp" < {}',
+    "webhook_id": "a.webhook_id = {}",
+    "triggered_by": "a.triggered_by = {}",
+    "min_time": "a.response_time >= {}",
+    "max_time": "a.response_time <= {}",
+    "call_id": "{0} IN (a.id, a.retry_of, a.delivery_id)",
+}
+_CAUSE = cause_sql("a")
+
+_ONE = 'a."timestamp" = $1 AND a.id = $2'
+
+# Newest first means along an index and nothing else: whatever reads all that match and sorts it is wrong however few match
+# by the statistics. Values are planned for, since they tell which partial index and which days suffice.
+_SETTLE = """
+SET LOCAL plan_cache_mode = force_custom_plan; SET LOCAL jit = off; SET LOCAL max_parallel_workers_per_gather = 0;
+SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off; SET LOCAL enable_sort = off;
+SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; SET LOCAL enable_material = off
+"""
+
+# A call's retries begin within three minutes of it; a delivery's calls until it is finished, and one that lost its lease
+# a little later.
+_SPAN = """
+SELECT tenant_id, "timestamp" + interval '180 seconds' AS until FROM webhook_analytics
+WHERE "timestamp" = $1 AND id = $2 AND ($3::text IS NULL OR tenant_id = $3)
+UNION ALL
+SELECT tenant_id, coalesce(finished_at, clock_timestamp()) + interval '180 seconds' FROM webhook_deliveries
+WHERE accepted_at = $1 AND id = $2 AND ($3::text IS NULL OR tenant_id = $3)
+LIMIT 1
+"""
 
 _MAKE_DAY = "SELECT hookvault_make_day($1)"
 
 _DROP_DAYS = "SELECT hookvault_drop_days($1)"
 
 
-async def list_calls(tx: TenantTx, which: CallFilter, *, limit: int, cursor: str | None = None) -> Page[WebhookCall]:
-    """A page of calls, newest first. Raises InvalidError for a foreign cursor."""
-    conditions, values = _conditions(which)
-    after = time_id_cursor(_CURSOR, cursor)
+def calls_statement(which: CallFilter, after: tuple[datetime, UUID] | None, limit: int) -> tuple[str, list[Any]]:
+    """The statement for up to `limit` calls of a filter, newest first, before a position; and its values."""
+    values: list[Any] = []
+    conditions = list(_conditions(which, values))
     if after is not None:
-        values += after
-        conditions.append(f'(a."timestamp", a.id) < (${len(values)}, ${len(values) + 1})')  # numbered from $2
-    statement = "".join([_SELECT, *[f" AND {condition}" for condition in conditions], _NEWEST_FIRST, str(limit + 1)])
-    rows = await tx.fetch(statement, tx.tenant_id, *values)
-    return cut([_call(row) for row in rows], limit, _cursor_of)
+        conditions.append(f'(a."timestamp", a.id) < ({_next(values, after[0])}, {_next(values, after[1])})')
+    return "".join([_SELECT, " AND ".join(conditions or ["true"]), _NEWEST_FIRST, str(limit)]), values
 
 
-async def find_call(tx: TenantTx, call_id: UUID) -> WebhookCall | None:
-    """One call by its id, which names its day too; None when there is none."""
-    try:
-        moment = id_time(call_id)
-    except (OverflowError, ValueError):  # a UUID of another kind, whose first bits name a year past 9999
+async def settle_plans(tx: Tx) -> None:
+    """For the rest of the transaction, plans follow the indexes that give the calls newest first."""
+    await tx.execute(_SETTLE)
+
+
+async def list_calls(
+    tx: Tx, which: CallFilter, after: tuple[datetime, UUID] | None, limit: int
+) -> Sequence[WebhookCall]:
+    """Up to `limit` calls of a filter, newest first, before a position. Of all tenants, where the filter names none."""
+    statement, values = calls_statement(which, after, limit)
+    return await _calls(tx, await tx.fetch(statement, *values))
+
+
+async def find_call(tx: Tx, call_id: UUID, tenant_id: str | None = None) -> WebhookCall | None:
+    """One call by its id, which names its day too; None when there is none, or none of this tenant."""
+    moment = _moment(call_id)
+    if moment is None:
         return None
-    row = await tx.fetchrow(_SELECT + ' AND a."timestamp" = $2 AND a.id = $3', tx.tenant_id, moment, call_id)
-    return None if row is None else _call(row)
+    if tenant_id is None:
+        row = await tx.fetchrow(_SELECT + _ONE, moment, call_id)
+    else:
+        row = await tx.fetchrow(_SELECT + _ONE + " AND a.tenant_id = $3", moment, call_id, tenant_id)
+    return None if row is None else (await _calls(tx, [row]))[0]
+
+
+async def find_span(tx: Tx, identifier: UUID, tenant_id: str | None) -> tuple[str, datetime, datetime] | None:
+    """The tenant of a call or delivery, and from when to when its calls can have been made; None when there is none."""
+    moment = _moment(identifier)
+    if moment is None:
+        return None
+    row = await tx.fetchrow(_SPAN, moment, identifier, tenant_id)
+    return None if row is None else (row["tenant_id"], moment, row["until"])
 
 
 async def make_days(tx: SystemTx, days: Sequence[date]) -> None:
@@ -65,10 +122,18 @@ async def drop_days(tx: SystemTx, before: date) -> int:
     return int(await tx.fetchval(_DROP_DAYS, before))
 
 
-def _call(row: Row) -> WebhookCall:
-    """A call; one of a delivery shows the delivery's payload, which is stored once for all its calls."""
+async def _calls(tx: Tx, rows: Sequence[Row]) -> list[WebhookCall]:
+    """Calls from their rows; one of a delivery shows the delivery's payload, which is stored once for all its calls."""
+    wanted = {(row["tenant_id"], row["delivery_id"]) for row in rows if row["delivery_id"] is not None}
+    payloads: dict[tuple[str, UUID], bytes] = {}
+    if timed := [(tenant_id, moment, key) for tenant_id, key in wanted if (moment := _moment(key)) is not None]:
+        found = await tx.fetch(_PAYLOADS, *map(list, zip(*timed, strict=True)))
+        payloads = {(row["tenant_id"], row["id"]): row["payload"] for row in found}
+    return [_call(row, payloads.get((row["tenant_id"], row["delivery_id"]))) for row in rows]
+
+
+def _call(row: Row, payload: bytes | None) -> WebhookCall:
     fields = {name: row[name] for name in WebhookCall.__slots__}
-    payload = row["delivery_payload"]
     if payload is not None:
         shown, altered = response_json(payload, truncated=False)
         fields["request_payload"] = None if shown is None else decode_json(shown)
@@ -76,31 +141,31 @@ def _call(row: Row) -> WebhookCall:
     return WebhookCall(**fields)
 
 
-def _conditions(which: CallFilter) -> tuple[list[str], list[Any]]:
-    """The SQL conditions of a filter and their values, numbered from $2."""
-    conditions: list[str] = []
-    values: list[Any] = []
-
-    def add(condition: str, value: Any) -> None:
-        values.append(value)
-        conditions.append(condition.format(f"${len(values) + 1}"))
-
-    if which.start is not None:
-        add('a."timestamp" >= {}', which.start)
-    if which.end is not None:
-        add('a."timestamp" < {}', which.end)
-    if which.webhook_id is not None:
-        add("a.webhook_id = {}", which.webhook_id)
-    if which.triggered_by is not None:
-        add("a.triggered_by = {}", which.triggered_by)
-    if which.status in ("success", "failed"):
-        add("a.success = {}", which.status == "success")
-    elif which.status is not None and which.status.endswith("xx"):
-        add("a.status_code / 100 = {}", int(which.status[0]))
-    elif which.status is not None:
-        add("a.status_code = {}", int(which.status))
-    return conditions, values
+def _conditions(which: CallFilter, values: list[Any]) -> Iterator[str]:
+    """The SQL conditions of a filter; what they are numbered for is added to the values."""
+    for name, condition in _COMPARED.items():
+        value = getattr(which, name)
+        if value is not None:
+            yield condition.format(_next(values, value))
+    status = which.status or ""
+    if status == "success":
+        yield "a.success"
+    elif which.cause is not None or status.startswith(("f", "1", "3", "4", "5")):
+        yield "NOT a.success"  # by itself, so that the index of failures is known to hold all that is asked for
+    if status[:1].isdigit():
+        first, last = (int(status.replace("xx", digits)) for digits in ("00", "99"))
+        yield f"a.status_code BETWEEN {_next(values, first)} AND {_next(values, last)}"
+    if which.cause is not None:
+        yield f"{_CAUSE} = {_next(values, which.cause)}"
 
 
-def _cursor_of(call: WebhookCall) -> str:
-    return encode_cursor(_CURSOR, iso(call.timestamp), str(call.id))
+def _next(values: list[Any], value: Any) -> str:
+    values.append(value)
+    return f"${len(values)}"
+
+
+def _moment(identifier: UUID) -> datetime | None:
+    try:
+        return id_time(identifier)
+    except (OverflowError, ValueError):  # a UUID of another kind, whose first bits name a year past 9999
+        return None

@@ -12,6 +12,7 @@ from hookvault import __version__
 from hookvault.api import (
     analytics,
     audit,
+    calls,
     custody,
     deliveries,
     docs,
@@ -19,6 +20,7 @@ from hookvault.api import (
     health,
     integrations,
     keys,
+    live,
     rotation,
     tenants,
     trial,
@@ -41,6 +43,8 @@ _ROUTERS = (
     integrations.router,
     rotation.testing,
     rotation.router,
+    live.router,
+    calls.router,
     analytics.router,
     figures.router,
     trial.router,
@@ -90,7 +94,9 @@ def _openapi(inner: FastAPI) -> dict[str, Any]:
             title=inner.title, version=inner.version, description=inner.description, routes=inner.routes
         )
         components = document.setdefault("components", {})
-        components.setdefault("schemas", {})["ProblemOut"] = ProblemOut.model_json_schema()
+        schemas = components.setdefault("schemas", {})
+        schemas["ProblemOut"] = ProblemOut.model_json_schema()
+        schemas["LiveCallOut"] = live.LiveCallOut.model_json_schema(mode="serialization")
         components["securitySchemes"] = {"apiKey": {"type": "http", "scheme": "bearer", "bearerFormat": "hv_..."}}
         for path, operations in document["paths"].items():
             if path.startswith(("/api/platform", "/api/tenants")):

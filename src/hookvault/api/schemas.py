@@ -208,6 +208,8 @@ class CallOut(Wire):
     success: bool
     error_code: str | None
     error_message: str | None
+    cause: str | None
+    cause_text: str | None
     triggered_by: str | None
     metadata: Any
     delivery_id: UUID | None

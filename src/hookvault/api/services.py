@@ -6,6 +6,7 @@ from typing import Protocol
 from hookvault.accounts.keys import APIKeyService
 from hookvault.analytics.figures import FiguresService
 from hookvault.analytics.service import AnalyticsService
+from hookvault.analytics.tail.hub import Tail
 from hookvault.audit.service import AuditService
 from hookvault.custody.keys import KeyService
 from hookvault.custody.presence import Presence
@@ -42,6 +43,7 @@ class App(Protocol):
     trials: TrialService
     analytics: AnalyticsService
     figures: FiguresService
+    tail: Tail
     api_keys: APIKeyService
     audit: AuditService
     keys: KeyService

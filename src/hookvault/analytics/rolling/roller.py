@@ -81,7 +81,7 @@ class Roller:
                 return done
 
     async def rebuild(self, first: datetime, last: datetime, told: Progress) -> int:
-        """Makes the rollups of a time anew from the calls, beside everything else that goes on; how many.
+        """Makes the rollups of a time anew from the calls, beside everything else that goes on; how many at least.
 
         Minutes are corrected where they hold fewer calls than there are. Calls that retention dropped keep counting.
 
@@ -112,7 +112,7 @@ class Roller:
             async with self._database.system_statement() as tx:
                 left = await store.count_due(tx)
             if left == 0:
-                return done
+                return max(done, to_do)
             told(max(done, to_do - left), max(to_do, done))
             await asyncio.sleep(0.2)
 

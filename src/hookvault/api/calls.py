@@ -1,0 +1,118 @@
+"""The call log over HTTP: of a tenant, of all tenants, and as a file."""
+
+from datetime import datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Path, Query
+from fastapi.responses import StreamingResponse
+
+from hookvault.analytics.cause import CAUSES
+from hookvault.analytics.export import FORMATS, Format, export, file_name, writer_of
+from hookvault.analytics.filter import LONGEST_TIME, LONGEST_TRIGGER
+from hookvault.analytics.model import CallFilter
+from hookvault.analytics.walk import Reader
+from hookvault.api.context import CallLimit, Cursor, Services, TenantID, problems
+from hookvault.api.schemas import CallOut, PageOut
+from hookvault.ids import NAME_PATTERN
+
+router = APIRouter(prefix="/api/platform", tags=["Analytics"])
+
+CallID = Annotated[UUID, Path(alias="callId")]
+FormatOf = Annotated[Format, Query(alias="format", description="csv, ndjson or parquet.")]
+OfTenant = Annotated[str | None, Query(alias="tenantId", pattern=NAME_PATTERN)]
+_FILE: dict[int | str, dict[str, Any]] = {
+    200: {"content": {kind: {} for kind in FORMATS.values()}, "description": "A file, one call a row."}
+}
+
+
+def call_filter(
+    *,
+    start: Annotated[
+        datetime | None, Query(alias="startDate", description="ISO 8601; by default 30 days before the end.")
+    ] = None,
+    end: Annotated[datetime | None, Query(alias="endDate", description="ISO 8601, exclusive; by default now.")] = None,
+    status: Annotated[
+        str | None, Query(max_length=7, description="success, failed, a class such as 5xx, or a code.")
+    ] = None,
+    webhook_id: Annotated[UUID | None, Query(alias="webhookId")] = None,
+    triggered_by: Annotated[str | None, Query(alias="triggeredBy", max_length=LONGEST_TRIGGER)] = None,
+    cause: Annotated[
+        str | None, Query(max_length=64, description=f"Why it failed: one of {', '.join(CAUSES)}.")
+    ] = None,
+    min_time: Annotated[
+        int | None, Query(alias="minResponseTime", ge=0, le=LONGEST_TIME, description="In ms, at least.")
+    ] = None,
+    max_time: Annotated[
+        int | None, Query(alias="maxResponseTime", ge=0, le=LONGEST_TIME, description="In ms, at most.")
+    ] = None,
+    call_id: Annotated[
+        UUID | None, Query(alias="callId", description="A call and its retries, or the calls of a delivery of this id.")
+    ] = None,
+) -> CallFilter:
+    """What a request asks of the call log."""
+    return CallFilter(start, end, status, webhook_id, triggered_by, cause, min_time, max_time, call_id)
+
+
+def platform_filter(which: Annotated[CallFilter, Depends(call_filter)], tenant_id: OfTenant = None) -> CallFilter:
+    """What a request asks of the call log of all tenants."""
+    return CallFilter(**{name: getattr(which, name) for name in CallFilter.__slots__} | {"tenant_id": tenant_id})
+
+
+Which = Annotated[CallFilter, Depends(call_filter)]
+WhichOfAll = Annotated[CallFilter, Depends(platform_filter)]
+
+
+@router.get("/tenants/{tenantId}/webhooks/analytics", responses=problems(404))
+async def list_tenant_calls(
+    app: Services, tenant_id: TenantID, which: Which, limit: CallLimit = 100, cursor: Cursor = None
+) -> PageOut[CallOut]:
+    """A tenant's calls, newest first. A page may be short; `nextCursor` is null on the last."""
+    page = await app.analytics.list_tenant_calls(tenant_id, which, limit=limit, cursor=cursor)
+    return PageOut(items=[CallOut.model_validate(call) for call in page.items], next_cursor=page.next_cursor)
+
+
+@router.get(
+    "/tenants/{tenantId}/webhooks/analytics/export",
+    response_class=StreamingResponse,
+    responses={**problems(404), **_FILE},
+)
+async def export_tenant_calls(
+    app: Services, tenant_id: TenantID, which: Which, form: FormatOf = "csv"
+) -> StreamingResponse:
+    """A tenant's calls as a file, newest first."""
+    return _file(await app.analytics.read_tenant_calls(tenant_id, which), form)
+
+
+@router.get("/tenants/{tenantId}/calls/{callId}", responses=problems(404))
+async def get_tenant_call(app: Services, tenant_id: TenantID, call_id: CallID) -> CallOut:
+    """One call of a tenant."""
+    return CallOut.model_validate(await app.analytics.get_call(tenant_id, call_id))
+
+
+@router.get("/calls", responses=problems())
+async def list_platform_calls(
+    app: Services, which: WhichOfAll, limit: CallLimit = 100, cursor: Cursor = None
+) -> PageOut[CallOut]:
+    """All tenants' calls, newest first, deleted tenants' included. A page may be short; `nextCursor` is null on the last."""
+    page = await app.analytics.list_platform_calls(which, limit=limit, cursor=cursor)
+    return PageOut(items=[CallOut.model_validate(call) for call in page.items], next_cursor=page.next_cursor)
+
+
+@router.get("/calls/export", response_class=StreamingResponse, responses={**problems(), **_FILE})
+async def export_platform_calls(app: Services, which: WhichOfAll, form: FormatOf = "csv") -> StreamingResponse:
+    """All tenants' calls as a file, newest first."""
+    return _file(await app.analytics.read_platform_calls(which), form)
+
+
+@router.get("/calls/{callId}", responses=problems(404))
+async def get_platform_call(app: Services, call_id: CallID) -> CallOut:
+    """One call, whatever its tenant."""
+    return CallOut.model_validate(await app.analytics.get_platform_call(call_id))
+
+
+def _file(reader: Reader, form: Format) -> StreamingResponse:
+    """An attachment. Should it break off, the connection does too: an export is whole or it fails."""
+    writer = writer_of(form)
+    headers = {"content-disposition": f'attachment; filename="{file_name(reader.which, form)}"'}
+    return StreamingResponse(export(reader, writer), media_type=FORMATS[form], headers=headers)
