@@ -240,7 +240,6 @@ class FiguresService:
         """
         first, last = checked_range(start, end)
         async with self._database.system_snapshot() as tx:
-            await store.plan_for_reading(tx)
             (answer,) = await read(tx, Scope(Over.TENANTS), [first, last], Want())
             ranked = sorted(answer, key=lambda key: (-answer[key].failed, -answer[key].total, key))[:limit]
             names = {row["id"]: row["name"] for row in await store.list_tenants(tx, ranked)}
@@ -253,7 +252,6 @@ class FiguresService:
         """One moment of the database, whose calls are meant, and from when on they may be shown."""
         if tenant_id is None:
             async with self._database.system_snapshot() as system:
-                await store.plan_for_reading(system)
                 yield system, Scope(Over.PLATFORM), datetime.min.replace(tzinfo=UTC)
             return
         async with self._database.tenant_snapshot(tenant_id) as tx:

@@ -76,6 +76,14 @@ class Tally:
         for failure, (calls, last_at) in other.errors.items():
             self.fail(failure, calls, last_at)
 
+    def subtract(self, part: "Tally") -> None:
+        """Takes out calls that are among these. The longest time stays, and errors do."""
+        self.total -= part.total
+        self.successful -= part.successful
+        self.failed -= part.failed
+        self.time_sum -= part.time_sum
+        histogram.subtract(self.histogram, part.histogram.keys(), part.histogram.values())
+
     def fail(self, failure: Failure, calls: int, last_at: datetime) -> None:
         """Adds failed calls of one kind."""
         before, latest = self.errors.get(failure, (0, last_at))

@@ -20,8 +20,7 @@ class Plan:
 
     Attributes:
         spans: Ranges whose rollups of a span are read, as (span in minutes, first, last).
-        borrowed: Ranges of whole hours, most of a day each, whose counters stand in their hours and whose histogram is what the
-            day's is without the other hours', as (first, last).
+        borrowed: Ranges of whole hours, most of a day each, which are the day without its other hours, as (first, last).
         rest: Ranges whose minutes are read, and whose calls where that is too coarse or too little, as (first, last).
     """
 

@@ -29,6 +29,7 @@ async def read(tx: Tx, scope: Scope, bounds: Sequence[datetime], want: Want) -> 
     Returns:
         For each range its answers; one without calls has none.
     """
+    await store.plan_for_reading(tx)
     built = await store.built_until(tx)
     due = await store.list_due(tx, scope, bounds[0] - timedelta(days=1), bounds[-1])
     moments = [_to_ms(bound) for bound in bounds]
@@ -71,28 +72,37 @@ class _Reading:
                 _add_errors(tally, row)
 
     async def read_borrowed(self, plan: Plan) -> None:
-        """Most of a day: its histogram without that of the other hours, which are fewer. The longest time needs the hours."""
-        if not plan.borrowed:
-            return
-        others = []
+        """Most of a day, as the day without its other hours, which are fewer."""
+        ranges = []
         for first, last in plan.borrowed:
             day, end = day_of(first)
-            others += [
-                (WIDEST, day, end),
-                *[(HOUR, *rest) for rest in ((day, first), (last, end)) if rest[0] < rest[1]],
-            ]
-        await self._read_counters([(HOUR, _to_time(first), _to_time(last)) for first, last in plan.borrowed])
-        points = {day_of(first)[0]: bisect_right(self._bounds, _to_time(first)) - 1 for first, _ in plan.borrowed}
-        rows = await store.list_spans(
-            self._tx,
-            self._scope,
-            [(span, _to_time(first), _to_time(last)) for span, first, last in others],
-            histogram=True,
-        )
-        for row in sorted(rows, key=lambda row: -row["span"]):
-            tally = self.answers[points[day_of(_to_ms(row["start"]))[0]]][row["key"]]
-            change = histogram.add if row["span"] == WIDEST else histogram.subtract
-            change(tally.histogram, row["buckets"], row["bucket_calls"])
+            pieces = ((WIDEST, day, end), (HOUR, day, first), (HOUR, last, end))
+            ranges += [(span, _to_time(begin), _to_time(stop)) for span, begin, stop in pieces if begin < stop]
+        if not ranges:
+            return
+        days: dict[int, defaultdict[Any, tuple[Tally, Tally]]] = {
+            day_of(first)[0]: defaultdict(lambda: (Tally(), Tally())) for first, _ in plan.borrowed
+        }
+        for row in await store.list_spans(self._tx, self._scope, ranges, histogram=True):
+            whole, others = days[day_of(_to_ms(row["start"]))[0]][row["key"]]
+            tally = whole if row["span"] == WIDEST else others
+            tally.count(store.counters(row))
+            histogram.add(tally.histogram, row["buckets"], row["bucket_calls"])
+        hours = [ours for ours in plan.borrowed if not self._lend(ours, days[day_of(ours[0])[0]])]
+        if hours:
+            await self._read_counters([(HOUR, _to_time(first), _to_time(last)) for first, last in hours])
+
+    def _lend(self, ours: tuple[int, int], day: Mapping[Any, tuple[Tally, Tally]]) -> bool:
+        """Counts what remains of a day; False where its counters are still to be counted by hours.
+
+        They are where the day's longest time may be one of the other hours'.
+        """
+        answer = self.answers[bisect_right(self._bounds, _to_time(ours[0])) - 1]
+        is_known = all(whole.time_max > others.time_max for whole, others in day.values())
+        for key, (whole, others) in day.items():
+            whole.subtract(others)
+            answer[key].add(whole if is_known else Tally(histogram=whole.histogram))
+        return is_known
 
     async def _read_counters(self, ranges: Sequence[tuple[int, datetime, datetime]]) -> None:
         for row in await store.list_span_counters(self._tx, self._scope, ranges, self._bounds):

@@ -11,7 +11,7 @@ from hookvault.analytics.rollups.model import ALL_WEBHOOKS, Over, Scope
 from hookvault.db.pool import Row, SystemTx, TenantTx, Tx
 
 # The system's connections keep plans that suit the queue; here most of a table's part is read and joined. Merge joins would be
-# on one column of three, where the planner expects few rows.
+# on one column of three, where the planner expects few rows; starting parallel workers takes longer than most answers do.
 _PLAN_FOR_READING = """SET LOCAL plan_cache_mode = force_custom_plan; SET LOCAL enable_seqscan = on;
 SET LOCAL enable_bitmapscan = on; SET LOCAL enable_material = on; SET LOCAL enable_hashjoin = on;
 SET LOCAL max_parallel_workers_per_gather = 0; SET LOCAL jit = off"""
@@ -115,7 +115,7 @@ WHERE c.tenant_id = $1
 _NAMES = "SELECT id, name, status FROM tenants WHERE id = ANY($1::text[])"
 
 
-async def plan_for_reading(tx: SystemTx) -> None:
+async def plan_for_reading(tx: Tx) -> None:
     """Has the rest of the transaction planned for reading much."""
     await tx.execute(_PLAN_FOR_READING)
 
