@@ -30,8 +30,7 @@ async def read(tx: Tx, scope: Scope, bounds: Sequence[datetime], want: Want) -> 
         For each range its answers; one without calls has none.
     """
     await store.plan_for_reading(tx)
-    built = await store.built_until(tx)
-    due = await store.list_due(tx, scope, bounds[0] - timedelta(days=1), bounds[-1])
+    built, due = await store.find_progress(tx, scope, bounds[0] - timedelta(days=1), bounds[-1])
     moments = [_to_ms(bound) for bound in bounds]
     stale = [(span, _to_ms(start)) for span, start in due]
     borrows = want.histogram and not want.errors

@@ -16,10 +16,11 @@ _PLAN_FOR_READING = """SET LOCAL plan_cache_mode = force_custom_plan; SET LOCAL 
 SET LOCAL enable_bitmapscan = on; SET LOCAL enable_material = on; SET LOCAL enable_hashjoin = on;
 SET LOCAL max_parallel_workers_per_gather = 0; SET LOCAL jit = off"""
 
-_PROGRESS = "SELECT built_until FROM webhook_rollup_progress WHERE id"
-
-_DUE = """SELECT span, start FROM webhook_spans_due
-WHERE span = ANY('{5,60,1440}'::smallint[]) AND start >= $1 AND start < $2"""
+_PROGRESS = """
+SELECT p.built_until, d.span, d.start FROM webhook_rollup_progress p LEFT JOIN webhook_spans_due d
+    ON d.span = ANY('{5,60,1440}'::smallint[]) AND d.start >= $1 AND d.start < $2 <whose>
+WHERE p.id
+"""
 
 
 class _Shape(NamedTuple):
@@ -130,19 +131,18 @@ async def list_tenants(tx: SystemTx, tenant_ids: Sequence[str]) -> Sequence[Row]
     return await tx.fetch(_NAMES, tenant_ids)
 
 
-async def built_until(tx: Tx) -> datetime | None:
-    """Until when rollups are built; None when none is."""
-    moment = await tx.fetchval(_PROGRESS)
-    return None if moment is None or moment.year == 1 else moment
-
-
-async def list_due(tx: Tx, scope: Scope, first: datetime, last: datetime) -> Sequence[tuple[int, datetime]]:
-    """The rollups of a time that may not be read, as (span, start)."""
+async def find_progress(
+    tx: Tx, scope: Scope, first: datetime, last: datetime
+) -> tuple[datetime | None, Sequence[tuple[int, datetime]]]:
+    """Until when rollups are built (None when none is), and which of a time may not be read, as (span, start)."""
     if scope.over in (Over.PLATFORM, Over.TENANTS):
-        rows = await tx.fetch(_DUE, first, last)
+        rows = await tx.fetch(_PROGRESS.replace("<whose>", ""), first, last)
     else:
-        rows = await tx.fetch(_DUE + " AND tenant_id = $3", first, last, scope.tenant_id)
-    return [(row["span"], row["start"]) for row in rows]
+        statement = _PROGRESS.replace("<whose>", "AND d.tenant_id = $3")
+        rows = await tx.fetch(statement, first, last, scope.tenant_id)
+    moment = rows[0]["built_until"]
+    due = [(row["span"], row["start"]) for row in rows if row["span"] is not None]
+    return (None if moment.year == 1 else moment), due
 
 
 async def list_spans(
