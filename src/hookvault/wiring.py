@@ -13,6 +13,8 @@ from uuid import UUID
 from hookvault.accounts.admins import AdminService
 from hookvault.accounts.keys import APIKeyService
 from hookvault.admission.limits import Limits
+from hookvault.analytics.retention.expunge import ExpungeService
+from hookvault.analytics.retention.service import RetentionService
 from hookvault.analytics.service import AnalyticsService
 from hookvault.audit.service import AuditService
 from hookvault.custody.keys import KeyService
@@ -71,6 +73,8 @@ class App:
     rotations: RotationService
     webhooks: WebhookService
     analytics: AnalyticsService
+    retention: RetentionService
+    expunging: ExpungeService
     api_keys: APIKeyService
     admins: AdminService
     audit: AuditService
@@ -226,7 +230,7 @@ def _put_together(settings: Settings, dsn: str, database: Database, vault: Vault
     gate, recorder, enqueuer = Gate(settings.webhook_concurrency), Recorder(database), Enqueuer(database)
     limits, circuits = Limits(database, process), Circuits(database)
     deliveries = DeliveryService(database, endpoints, enqueuer, settings.webhook_max_payload_bytes)
-    caller = Caller(outbound, recorder, gate, limits, circuits)
+    caller = Caller(outbound, recorder, gate, limits, circuits, endpoints=endpoints)
     webhooks = WebhookService(database, vault, caller, endpoints, settings, policy=policy, deliveries=deliveries)
     worker = Worker(
         database,
@@ -246,7 +250,7 @@ def _put_together(settings: Settings, dsn: str, database: Database, vault: Vault
         tenants=TenantService(database, vault),
         **_integrating(settings, database, vault, outbound),
         webhooks=webhooks,
-        analytics=AnalyticsService(database),
+        **_analysing(settings, database),
         api_keys=APIKeyService(database),
         admins=AdminService(database),
         audit=AuditService(database),
@@ -277,6 +281,17 @@ def _custodians(settings: Settings, database: Database, vault: Vault, process: U
         "rekeys": RekeyService(database, vault),
         "scans": ScanService(database, vault),
         "presence": Presence(database, vault, process),
+    }
+
+
+def _analysing(settings: Settings, database: Database) -> dict[str, Any]:
+    """The services on what was recorded, by their names in App."""
+    folder = settings.hookvault_data_dir if settings.database_url is None else None
+    retention = RetentionService(database, days=settings.analytics_retention_days, folder=folder)
+    return {
+        "analytics": AnalyticsService(database, retention),
+        "retention": retention,
+        "expunging": ExpungeService(database),
     }
 
 

@@ -29,6 +29,7 @@ class WebhookCall:
     attempt: int
     retry_of: UUID | None
     altered: bool
+    expunged_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """What happened: the questions on recorded calls."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -9,7 +9,9 @@ from uuid import UUID
 
 from hookvault.analytics import store
 from hookvault.analytics.model import CallFilter, Summary, WebhookCall
+from hookvault.analytics.retention.service import RetentionService
 from hookvault.clock import now
+from hookvault.db.codec import decode_json
 from hookvault.db.pool import Database
 from hookvault.errors import InvalidError, NotFoundError
 from hookvault.ids import id_time, new_id
@@ -17,6 +19,8 @@ from hookvault.log import get_logger
 from hookvault.paging import Page
 from hookvault.tenants.history import require_history
 from hookvault.webhooks import store as webhooks
+from hookvault.webhooks.payload import encode_payload
+from hookvault.webhooks.redact import shown
 
 _log = get_logger()
 
@@ -44,8 +48,9 @@ class OutsideCall:
 class AnalyticsService:
     """The questions on recorded calls, asked alike by the API and Python. They stay answerable after a deletion."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, retention: RetentionService | None = None) -> None:
         self._database = database
+        self._retention = retention or RetentionService(database)
 
     async def create_webhook_analytics(self, tenant_id: str, call: OutsideCall) -> WebhookCall:
         """Keeps a call that was made outside Hookvault (its webhook's counters: `increment_webhook_stats`).
@@ -57,6 +62,7 @@ class AnalyticsService:
         async with self._database.tenant(tenant_id) as tx:
             webhook, _ = await webhooks.get(tx, call.webhook_id)
         fields = {name: getattr(call, name) for name in OutsideCall.__slots__}
+        altered = _hide(fields, webhook.policy)
         kept = WebhookCall(
             **fields,
             id=identifier,
@@ -67,7 +73,7 @@ class AnalyticsService:
             delivery_id=None,
             attempt=1,
             retry_of=None,
-            altered=False,
+            altered=altered,
         )
         async with self._database.system() as system:
             await store.insert_call(system, kept)
@@ -116,23 +122,23 @@ class AnalyticsService:
         Raises:
             InvalidError: fewer than 1 day.
         """
-        if not 1 <= days_to_keep <= 36500:
-            raise InvalidError("At least 1 day of calls is kept.")
-        async with self._database.system() as tx:
-            return await store.drop_days(tx, (datetime.now(UTC) - timedelta(days=days_to_keep)).date())
+        return await self._retention.drop_calls(days_to_keep)
 
     async def retain(self, days_to_keep: int) -> None:
-        """Makes the coming days' partitions and drops those past retention. Safe in many processes at once."""
+        """Makes the coming days' partitions and drops those past retention. Safe in many processes at once.
+
+        Deletes as well what tenants keep for a shorter time, and old figures of tenants that are gone.
+        """
         await self.make_days()
         dropped = await self.delete_old_webhook_analytics(days_to_keep)
         if dropped:
             _log.info("old_calls_dropped", calls=dropped)
+        await self._retention.prune_tenants(days_to_keep)
+        await self._retention.prune_gone(days_to_keep)
 
     async def make_days(self, ahead: int = 7) -> None:
         """Makes the partitions for today and the days ahead."""
-        today = datetime.now(UTC).date()
-        async with self._database.system() as tx:
-            await store.make_days(tx, [today + timedelta(days=n) for n in range(ahead + 1)])
+        await self._retention.make_days(ahead)
 
     async def list_webhook_calls(
         self, tenant_id: str, webhook_id: UUID, *, limit: int = 100, cursor: str | None = None
@@ -175,6 +181,18 @@ class AnalyticsService:
         if call is None or call.timestamp < since:
             raise NotFoundError(f"This tenant has no call {call_id}.", code="call_not_found")
         return call
+
+
+def _hide(fields: dict[str, Any], policy: Mapping[str, Any]) -> bool:
+    """Takes from a call's fields what its webhook's policy keeps out of records; whether there was anything."""
+    hidden = False
+    for name in ("request_payload", "response_body", "metadata"):
+        if policy and fields[name] is not None:
+            whole = encode_payload(fields[name])
+            kept = shown(whole, [policy])
+            if kept is not whole:
+                fields[name], hidden = None if kept is None else decode_json(kept), True
+    return hidden
 
 
 def checked_range(start: datetime | None, end: datetime | None) -> tuple[datetime, datetime]:

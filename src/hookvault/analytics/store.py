@@ -1,7 +1,6 @@
-"""All SQL that reads recorded calls, and the days they are kept in."""
+"""All SQL that reads recorded calls."""
 
-from collections.abc import Sequence
-from datetime import date, datetime
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -12,13 +11,15 @@ from hookvault.db.pool import Row, SystemTx, TenantTx
 from hookvault.ids import id_time
 from hookvault.paging import Page, cut, encode_cursor, time_id_cursor
 from hookvault.webhooks.payload import response_json
+from hookvault.webhooks.redact import shown
 
 _CURSOR = "calls"
 
 _SELECT = """
 SELECT a.id, a.tenant_id, a.webhook_id, w.workflow_name, a."timestamp", a.request_payload, a.request_headers, a.status_code,
     a.response_body, a.response_time, a.success, a.error_code, a.error_message, a.triggered_by, a.metadata, a.delivery_id,
-    a.attempt, a.retry_of, a.altered, d.payload AS delivery_payload
+    a.attempt, a.retry_of, a.altered, a.expunged_at, d.payload AS delivery_payload, d.expunged_at AS delivery_expunged_at,
+    w.policy, d.kept_policy
 FROM webhook_analytics a LEFT JOIN n8n_webhooks w ON w.tenant_id = a.tenant_id AND w.id = a.webhook_id
 LEFT JOIN webhook_deliveries d ON a.delivery_id IS NOT NULL AND d.tenant_id = a.tenant_id AND d.id = a.delivery_id
     AND d.accepted_at = hookvault_id_time(a.delivery_id)
@@ -36,13 +37,9 @@ WHERE tenant_id = $1 AND "timestamp" >= $2 AND "timestamp" < $3 AND ($4::uuid IS
 
 _INSERT = """
 INSERT INTO webhook_analytics (tenant_id, id, webhook_id, "timestamp", request_payload, status_code, response_body,
-    response_time, success, error_code, error_message, triggered_by, metadata)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+    response_time, success, error_code, error_message, triggered_by, metadata, altered)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
 """
-
-_MAKE_DAY = "SELECT hookvault_make_day($1)"
-
-_DROP_DAYS = "SELECT hookvault_drop_days($1)"
 
 
 async def list_calls(tx: TenantTx, which: CallFilter, *, limit: int, cursor: str | None = None) -> Page[WebhookCall]:
@@ -94,28 +91,22 @@ async def insert_call(tx: SystemTx, call: WebhookCall) -> None:
         call.error_message,
         call.triggered_by,
         call.metadata,
+        call.altered,
     )
 
 
-async def make_days(tx: SystemTx, days: Sequence[date]) -> None:
-    """Makes the partitions of days that are missing."""
-    for day in days:
-        await tx.execute(_MAKE_DAY, day)
-
-
-async def drop_days(tx: SystemTx, before: date) -> int:
-    """Drops all days before one; the number of calls that went with them."""
-    return int(await tx.fetchval(_DROP_DAYS, before))
-
-
 def _call(row: Row) -> WebhookCall:
-    """A call; one of a delivery shows the delivery's payload, which is stored once for all its calls."""
+    """A call; one of a delivery shows what may be seen of the delivery's payload, which is stored once for all its calls."""
     fields = {name: row[name] for name in WebhookCall.__slots__}
+    if fields["expunged_at"] is not None:
+        return WebhookCall(**fields)
     payload = row["delivery_payload"]
+    fields["altered"] = fields["altered"] or row["delivery_expunged_at"] is not None
     if payload is not None:
-        shown, altered = response_json(payload, truncated=False)
-        fields["request_payload"] = None if shown is None else decode_json(shown)
-        fields["altered"] = fields["altered"] or altered
+        whole, altered = response_json(payload, truncated=False)
+        kept = shown(whole, (row["policy"], row["kept_policy"]))
+        fields["request_payload"] = None if kept is None else decode_json(kept)
+        fields["altered"] = fields["altered"] or altered or kept is not whole
     return WebhookCall(**fields)
 
 

@@ -18,6 +18,7 @@ from hookvault.api import (
     health,
     integrations,
     keys,
+    retention,
     rotation,
     tenants,
     trial,
@@ -48,6 +49,7 @@ _ROUTERS = (
     deliveries.router,
     keys.router,
     custody.router,
+    retention.router,
     health.router,
     docs.router,
 )

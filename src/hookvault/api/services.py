@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from hookvault.accounts.keys import APIKeyService
+from hookvault.analytics.retention.expunge import ExpungeService
+from hookvault.analytics.retention.service import RetentionService
 from hookvault.analytics.service import AnalyticsService
 from hookvault.audit.service import AuditService
 from hookvault.custody.keys import KeyService
@@ -40,6 +42,8 @@ class App(Protocol):
     replays: ReplayService
     trials: TrialService
     analytics: AnalyticsService
+    retention: RetentionService
+    expunging: ExpungeService
     api_keys: APIKeyService
     audit: AuditService
     keys: KeyService

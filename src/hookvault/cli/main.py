@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from hookvault import __version__
-from hookvault.cli import admin, apikey, audit, backup, credential, database, keys, tenant
+from hookvault.cli import admin, analytics, apikey, audit, backup, credential, database, keys, tenant
 from hookvault.cli.doctor import doctor
 from hookvault.cli.intake import intake
 from hookvault.cli.output import note
@@ -39,6 +39,7 @@ app.add_typer(keys.app, name="keys")
 app.add_typer(credential.app, name="credential")
 app.add_typer(backup.app, name="backup")
 app.add_typer(audit.app, name="audit")
+app.add_typer(analytics.app, name="analytics")
 
 
 def _print_version(wanted: bool) -> None:  # noqa: FBT001 - the signature of an option's callback
