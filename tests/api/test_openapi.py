@@ -95,7 +95,8 @@ class World:
         ended = (await app.deliveries.list_deliveries(TENANT, DeliveryFilter(ENDED), limit=1)).items[0]
         replays = (await app.replays.list_page(TENANT, limit=1)).items
         replay = replays[0] if replays else await app.replays.start(TENANT, DeliveryFilter(ENDED))
-        return {"deliveryId": str(ended.id), "replayId": str(replay.id)}
+        calls = (await app.deliveries.get_delivery(TENANT, ended.id)).call_ids
+        return {"deliveryId": str(ended.id), "replayId": str(replay.id), "callId": str(calls[0])}
 
 
 @pytest.fixture(scope="module")

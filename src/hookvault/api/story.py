@@ -11,6 +11,7 @@ from hookvault.api.schemas import CallOut, Moment, Wire
 from hookvault.db.codec import decode_json
 from hookvault.deliveries.model import Story
 from hookvault.ids import NAME_PATTERN
+from hookvault.webhooks.payload import response_json
 
 
 class DeliveryOut(Wire):
@@ -98,11 +99,12 @@ class ReplayOut(Wire):
 
 def story_out(story: Story, calls: Sequence[WebhookCall]) -> DeliveryStoryOut:
     """A delivery's story on the wire."""
+    payload, altered = (None, False) if story.payload is None else response_json(story.payload, truncated=False)
     fields = {name: getattr(story.delivery, name) for name in DeliveryOut.model_fields}
     return DeliveryStoryOut(
         **fields,
-        payload=story.payload,
-        altered=story.altered,
+        payload=payload,
+        altered=altered or story.hidden,
         metadata=story.metadata,
         trail=[dict(entry) for entry in story.trail],
         calls=[CallOut.model_validate(call) for call in calls],

@@ -82,12 +82,12 @@ class Hold:
 class Story:
     """All that is known of a delivery. `trail` is what was decided, oldest first; times in it are ISO 8601.
 
-    `payload` is what may be shown of it, as JSON text; `altered` tells that this is not what was sent.
+    `payload` is what may be shown of it, byte for byte but for what is `hidden`.
     """
 
     delivery: Delivery
     payload: bytes | None
-    altered: bool
+    hidden: bool
     metadata: Any
     trail: Sequence[Mapping[str, Any]]
     call_ids: Sequence[UUID]

@@ -219,18 +219,18 @@ async def _told(tx: TenantTx, delivery: Delivery, stored: Sequence[Any]) -> list
 
 
 def _shown(row: Row) -> tuple[bytes | None, bool, Any]:
-    """What may be shown of a delivery's payload, whether that is not what was sent, and what of its metadata."""
-    policies = (row["policy"], row["kept_policy"])
-    payload, altered = None, row["expunged_at"] is not None
-    if row["payload"] is not None:
-        whole, changed = response_json(row["payload"], truncated=False)
-        payload = shown(whole, policies)
-        altered = altered or changed or payload is not whole
-    metadata = row["metadata"]
-    if metadata is not None and any(policies):
+    """What may be shown of a delivery's payload, whether that is less than what was sent, and what of its metadata."""
+    policies = [policy for policy in (row["policy"], row["kept_policy"]) if policy]
+    payload, metadata, hidden = row["payload"], row["metadata"], row["expunged_at"] is not None
+    if payload is not None and policies:
+        whole, _ = response_json(payload, truncated=False)
+        kept = shown(whole, policies)
+        if kept is not whole:
+            payload, hidden = kept, True
+    if metadata is not None and policies:
         kept = shown(encode_payload(metadata), policies)
         metadata = None if kept is None else json.loads(kept)
-    return payload, altered, metadata
+    return payload, hidden, metadata
 
 
 def not_ended(delivery: Delivery) -> ConflictError:
