@@ -13,8 +13,10 @@ from uuid import UUID
 from hookvault.accounts.admins import AdminService
 from hookvault.accounts.keys import APIKeyService
 from hookvault.admission.limits import Limits
+from hookvault.analytics.figures import FiguresService
 from hookvault.analytics.retention.expunge import ExpungeService
 from hookvault.analytics.retention.service import RetentionService
+from hookvault.analytics.rolling.roller import Roller
 from hookvault.analytics.service import AnalyticsService
 from hookvault.audit.service import AuditService
 from hookvault.custody.keys import KeyService
@@ -73,6 +75,8 @@ class App:
     rotations: RotationService
     webhooks: WebhookService
     analytics: AnalyticsService
+    figures: FiguresService
+    roller: Roller
     retention: RetentionService
     expunging: ExpungeService
     api_keys: APIKeyService
@@ -290,6 +294,8 @@ def _analysing(settings: Settings, database: Database) -> dict[str, Any]:
     retention = RetentionService(database, days=settings.analytics_retention_days, folder=folder)
     return {
         "analytics": AnalyticsService(database, retention),
+        "figures": FiguresService(database),
+        "roller": Roller(database),
         "retention": retention,
         "expunging": ExpungeService(database),
     }
@@ -325,6 +331,7 @@ def _worker_loops(app: App) -> tuple[Loop, ...]:
     """What every process that delivers does in the background."""
     days = app.settings.analytics_retention_days
     return (
+        Loop("rollups", 10.0, app.roller.roll),
         Loop("retention", 3600.0, lambda: app.analytics.retain(days)),
         Loop("retention of deliveries", 3600.0, lambda: app.upkeep.retain(days)),
         Loop("leases", LEASE_S / 4, app.worker.renew),

@@ -48,7 +48,14 @@ ROUTES = [
     ("POST", f"{TENANT}/webhooks/{{webhook}}/test"),
     ("GET", f"{TENANT}/webhooks/{{webhook}}/analytics"),
     ("GET", f"{TENANT}/webhooks/analytics"),
-    ("GET", f"{TENANT}/webhooks/analytics/summary"),
+    *[
+        ("GET", f"{TENANT}/webhooks/analytics/{question}")
+        for question in ("summary", "series", "errors", "slowest", "failing", "heatmap", "health")
+    ],
+    *[
+        ("GET", f"{PLATFORM}/analytics/{question}")
+        for question in ("summary", "series", "errors", "heatmap", "tenants")
+    ],
     ("GET", f"{PLATFORM}/api-keys"),
     ("POST", f"{PLATFORM}/api-keys"),
     ("DELETE", f"{PLATFORM}/api-keys/{ID}"),

@@ -130,7 +130,11 @@ OPERATIONS = [
     ("POST", f"{HOOKS}/{{webhookId}}/test"),
     ("GET", f"{HOOKS}/{{webhookId}}/analytics"),
     ("GET", f"{HOOKS}/analytics"),
-    ("GET", f"{HOOKS}/analytics/summary"),
+    *[
+        ("GET", f"{HOOKS}/analytics/{question}")
+        for question in ("summary", "series", "errors", "slowest", "failing", "heatmap", "health")
+    ],
+    *[("GET", f"{PLATFORM}/analytics/{name}") for name in ("summary", "series", "errors", "heatmap", "tenants")],
     *[(method, f"{PLATFORM}/api-keys") for method in ("GET", "POST")],
     ("DELETE", f"{PLATFORM}/api-keys/{{keyId}}"),
     ("GET", f"{PLATFORM}/storage"),

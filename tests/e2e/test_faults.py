@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from case import Case
 from test_key_faults import STORIES as OF_KEYS
+from test_rollup_faults import STORIES as OF_ROLLUPS
 
 import hookvault
 from fleet import Fleet, until
@@ -291,7 +292,7 @@ def tally():
 
 def test_every_point_has_a_story():
     source = "".join(path.read_text("utf-8") for path in Path(hookvault.__file__).parent.rglob("*.py"))
-    assert set(re.findall(r'fault_point\("([\w.]+)"\)', source)) == set(STORIES) | set(OF_KEYS)
+    assert set(re.findall(r'fault_point\("([\w.]+)"\)', source)) == set(STORIES) | set(OF_KEYS) | set(OF_ROLLUPS)
 
 
 @pytest.mark.parametrize("point", STORIES)

@@ -1,4 +1,4 @@
-"""Reading calls: exact percentiles, half-open ranges, pages while rows arrive, days dropped whole."""
+"""Reading calls: figures, half-open ranges, pages while rows arrive, days dropped whole."""
 
 import math
 import random
@@ -69,7 +69,7 @@ def percentile(values, share):
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 20, 101, 500])
-async def test_a_summary_is_exact(app, tenant, webhook, count):
+async def test_a_summary_counts_exactly_and_has_percentiles_within_5_percent(app, tenant, webhook, count):
     chance = random.Random(count)
     times = [chance.choice([5, 17, 1000, chance.randrange(30_000)]) for _ in range(count)]
     statuses = [chance.choice([200, 200, 500, None]) for _ in times]
@@ -87,7 +87,7 @@ async def test_a_summary_is_exact(app, tenant, webhook, count):
     assert figures.success_rate == pytest.approx(statuses.count(200) / count)
     assert figures.average_response_time == pytest.approx(sum(times) / count)
     for found, share in ((figures.p50, 0.5), (figures.p95, 0.95), (figures.p99, 0.99)):
-        assert found == pytest.approx(percentile(times, share))
+        assert found == pytest.approx(percentile(times, share), rel=0.05)
 
 
 async def test_no_calls_have_no_figures(app, tenant):

@@ -82,9 +82,7 @@ async def place(request, make_database, cluster_url, tmp_path_factory):
         await app.api_keys.create_api_key("key", tenant_id=tenant)
         webhooks.append(webhook.id)
     async with app.database.system() as tx:
-        for tenant, webhook in zip(("acme", "beta"), webhooks, strict=True):
-            rolled = "INSERT INTO webhook_call_rollups VALUES ($1, $2, date_trunc('minute', now()), 1, 1, 0, 5, 5)"
-            await tx.execute(rolled, tenant, webhook)
+        for tenant in ("acme", "beta"):
             for name in DELIVERING:
                 await tx.execute(INSERTS[name], tenant)
     yield Place(request.param, url, owner_url, app.database, "acme", "beta", *webhooks)
@@ -204,6 +202,10 @@ INSERTS = {
     "webhook_analytics": "INSERT INTO webhook_analytics (tenant_id, id, webhook_id, timestamp, response_time, success) "
     "VALUES ($1, gen_random_uuid(), gen_random_uuid(), now(), 1, true)",
     "webhook_call_rollups": "INSERT INTO webhook_call_rollups VALUES ($1, gen_random_uuid(), now(), 1, 1, 0, 5, 5)",
+    "webhook_call_spans": "INSERT INTO webhook_call_spans (tenant_id, webhook_id, span, start, total_calls, successful_calls, "
+    "failed_calls, response_time_sum, response_time_max) VALUES ($1, gen_random_uuid(), 5, '2001-01-01', 1, 1, 0, 5, 5)",
+    "webhook_spans_due": "INSERT INTO webhook_spans_due (tenant_id, span, start) VALUES ($1, 5, "
+    "'2001-01-01'::timestamptz + random() * interval '300 days')",
     "data_keys": "INSERT INTO data_keys VALUES ($1, 9, 'x', 'x', 'decrypt_only', now())",
     "api_keys": "INSERT INTO api_keys (id, tenant_id, name, key_hash, hint, scopes, created_at, created_by) "
     "VALUES (gen_random_uuid(), $1, '', 'x', '', '{call}', now(), '')",
@@ -229,7 +231,17 @@ INSERTS = {
     "credential_versions": "INSERT INTO credential_versions (tenant_id, id, kind, provider, number, state, key_version, "
     "created_at, created_by) VALUES ($1, gen_random_uuid(), 'sms', 'twilio', 9, 'revoked', 1, now(), '')",
 }
-_MADE_ASIDE = ("webhook_del", "delivery_", "idempotency", "call_", "key_jobs", "shredded", "secret_", "credential_")
+_MADE_ASIDE = (
+    "webhook_del",
+    "webhook_call_spans",
+    "webhook_spans",
+    "delivery_",
+    "idempotency",
+    "call_",
+    "key_jobs",
+    "shredded",
+)
+_MADE_ASIDE += ("secret_", "credential_")
 DELIVERING = sorted(name for name in INSERTS if name.startswith(_MADE_ASIDE))
 SYSTEM_ONLY = {
     "delivery_ledger",

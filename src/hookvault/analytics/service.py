@@ -3,15 +3,15 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from hookvault.analytics import store
+from hookvault.analytics.figures import FiguresService
 from hookvault.analytics.model import CallFilter, Summary, WebhookCall
+from hookvault.analytics.period import checked_range
 from hookvault.analytics.retention.service import RetentionService
-from hookvault.clock import now
-from hookvault.db.codec import decode_json
 from hookvault.db.pool import Database
 from hookvault.errors import InvalidError, NotFoundError
 from hookvault.ids import id_time, new_id
@@ -19,14 +19,14 @@ from hookvault.log import get_logger
 from hookvault.paging import Page
 from hookvault.tenants.history import require_history
 from hookvault.webhooks import store as webhooks
-from hookvault.webhooks.payload import encode_payload
+from hookvault.webhooks.model import CallRecord
+from hookvault.webhooks.payload import encode_payload, storable
+from hookvault.webhooks.record import write_calls
 from hookvault.webhooks.redact import shown
 
 _log = get_logger()
 
-DEFAULT_RANGE = timedelta(days=30)
 _STATUS = re.compile(r"success|failed|[1-5]xx|[1-5][0-9]{2}")
-_LONGEST_RANGE = timedelta(days=3660)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +50,7 @@ class AnalyticsService:
 
     def __init__(self, database: Database, retention: RetentionService | None = None) -> None:
         self._database = database
+        self._figures = FiguresService(database)
         self._retention = retention or RetentionService(database)
 
     async def create_webhook_analytics(self, tenant_id: str, call: OutsideCall) -> WebhookCall:
@@ -57,27 +58,32 @@ class AnalyticsService:
 
         Raises:
             NotFoundError: code `webhook_not_found`.
+            InvalidError: a value that can't be stored.
         """
         identifier = new_id()
         async with self._database.tenant(tenant_id) as tx:
             webhook, _ = await webhooks.get(tx, call.webhook_id)
-        fields = {name: getattr(call, name) for name in OutsideCall.__slots__}
-        altered = _hide(fields, webhook.policy)
-        kept = WebhookCall(
-            **fields,
-            id=identifier,
-            tenant_id=tenant_id,
-            workflow_name=webhook.workflow_name,
-            timestamp=id_time(identifier),
-            request_headers=None,
-            delivery_id=None,
-            attempt=1,
-            retry_of=None,
-            altered=altered,
+        texts = [_json(value, webhook.policy) for value in (call.request_payload, call.response_body, call.metadata)]
+        (payload, _), (body, _), (metadata, _) = texts
+        record = CallRecord(
+            tenant_id,
+            identifier,
+            call.webhook_id,
+            id_time(identifier),
+            payload,
+            None,
+            call.status_code,
+            body,
+            call.response_time,
+            call.success,
+            call.error_code,
+            call.error_message,
+            call.triggered_by,
+            metadata,
+            altered=any(altered for _, altered in texts),
         )
-        async with self._database.system() as system:
-            await store.insert_call(system, kept)
-        return kept
+        await write_calls(self._database, [record], counted_already=True)
+        return await self.get_call(tenant_id, identifier)
 
     async def get_webhook_analytics(self, tenant_id: str, webhook_id: UUID, limit: int = 100) -> Sequence[WebhookCall]:
         """The last calls of a webhook, newest first. Raises NotFoundError, code `webhook_not_found`."""
@@ -102,19 +108,8 @@ class AnalyticsService:
         *,
         webhook_id: UUID | None = None,
     ) -> Summary:
-        """A period's figures with exact percentiles, beside the period before. Includes calls of a moment ago.
-
-        Raises:
-            NotFoundError: code `tenant_not_found`.
-            InvalidError: code `invalid_range`.
-        """
-        first, last = checked_range(start, end)
-        async with self._database.tenant(tenant_id) as tx:
-            since = await require_history(tx)
-            before = first - (last - first)
-            figures = await store.summarize(tx, max(first, since), last, webhook_id)
-            previous = await store.summarize(tx, max(before, since), first, webhook_id)
-        return Summary(first, last, figures, previous)
+        """A period's figures, beside those of the period before: `FiguresService.summarize`."""
+        return await self._figures.summarize(tenant_id, start, end, webhook_id=webhook_id)
 
     async def delete_old_webhook_analytics(self, days_to_keep: int = 90) -> int:
         """Drops the days (UTC) that ended more than `days_to_keep` days ago, of all tenants; the number of calls dropped.
@@ -183,36 +178,10 @@ class AnalyticsService:
         return call
 
 
-def _hide(fields: dict[str, Any], policy: Mapping[str, Any]) -> bool:
-    """Takes from a call's fields what its webhook's policy keeps out of records; whether there was anything."""
-    hidden = False
-    for name in ("request_payload", "response_body", "metadata"):
-        if policy and fields[name] is not None:
-            whole = encode_payload(fields[name])
-            kept = shown(whole, [policy])
-            if kept is not whole:
-                fields[name], hidden = None if kept is None else decode_json(kept), True
-    return hidden
-
-
-def checked_range(start: datetime | None, end: datetime | None) -> tuple[datetime, datetime]:
-    """A half-open range: the end is now by default (calls of this very moment included), the start 30 days before it.
-
-    Raises:
-        InvalidError: code `invalid_range`, when it ends before it starts or is longer than ten years.
-    """
-    try:
-        last = _aware(end) if end else now() + timedelta(milliseconds=1)
-        first = _aware(start) if start else last - DEFAULT_RANGE
-        if first >= last or last - first > _LONGEST_RANGE:
-            raise ValueError
-        _ = first - (last - first)  # the period before must exist too
-    except (OverflowError, ValueError):
-        raise InvalidError(
-            "The range must start before it ends, and span ten years or less.", code="invalid_range"
-        ) from None
-    return first, last
-
-
-def _aware(moment: datetime) -> datetime:
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+def _json(value: Any, policy: Mapping[str, Any]) -> tuple[bytes | None, bool]:
+    """A value as the record keeps it under its webhook's policy, and whether it had to be altered."""
+    if value is None:
+        return None, False
+    whole, altered = storable(encode_payload(value))
+    kept = shown(whole, [policy])
+    return kept, altered or kept is not whole

@@ -1,13 +1,12 @@
 """All SQL that reads recorded calls."""
 
-from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from hookvault.analytics.model import CallFilter, Figures, WebhookCall
+from hookvault.analytics.model import CallFilter, WebhookCall
 from hookvault.clock import iso
 from hookvault.db.codec import decode_json
-from hookvault.db.pool import Row, SystemTx, TenantTx
+from hookvault.db.pool import Row, TenantTx
 from hookvault.ids import id_time
 from hookvault.paging import Page, cut, encode_cursor, time_id_cursor
 from hookvault.webhooks.payload import response_json
@@ -27,19 +26,6 @@ WHERE a.tenant_id = $1
 """
 
 _NEWEST_FIRST = ' ORDER BY a."timestamp" DESC, a.id DESC LIMIT '
-
-_SUMMARY = """
-SELECT count(*) AS total, count(*) FILTER (WHERE success) AS successful, avg(response_time)::float8 AS average,
-    percentile_cont(ARRAY[0.5, 0.95, 0.99]) WITHIN GROUP (ORDER BY response_time) AS percentiles
-FROM webhook_analytics
-WHERE tenant_id = $1 AND "timestamp" >= $2 AND "timestamp" < $3 AND ($4::uuid IS NULL OR webhook_id = $4)
-"""
-
-_INSERT = """
-INSERT INTO webhook_analytics (tenant_id, id, webhook_id, "timestamp", request_payload, status_code, response_body,
-    response_time, success, error_code, error_message, triggered_by, metadata, altered)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
-"""
 
 
 async def list_calls(tx: TenantTx, which: CallFilter, *, limit: int, cursor: str | None = None) -> Page[WebhookCall]:
@@ -62,37 +48,6 @@ async def find_call(tx: TenantTx, call_id: UUID) -> WebhookCall | None:
         return None
     row = await tx.fetchrow(_SELECT + ' AND a."timestamp" = $2 AND a.id = $3', tx.tenant_id, moment, call_id)
     return None if row is None else _call(row)
-
-
-async def summarize(tx: TenantTx, start: datetime, end: datetime, webhook_id: UUID | None) -> Figures:
-    """Exact figures of a period, from the calls themselves."""
-    row = await tx.fetchrow(_SUMMARY, tx.tenant_id, start, end, webhook_id)
-    if row is None or row["total"] == 0:
-        return Figures(0, 0, 0, None, None, None, None)
-    p50, p95, p99 = row["percentiles"]
-    failed = row["total"] - row["successful"]
-    return Figures(row["total"], row["successful"], failed, row["average"], p50, p95, p99)
-
-
-async def insert_call(tx: SystemTx, call: WebhookCall) -> None:
-    """Stores a call that was made outside Hookvault."""
-    await tx.execute(
-        _INSERT,
-        call.tenant_id,
-        call.id,
-        call.webhook_id,
-        call.timestamp,
-        call.request_payload,
-        call.status_code,
-        call.response_body,
-        call.response_time,
-        call.success,
-        call.error_code,
-        call.error_message,
-        call.triggered_by,
-        call.metadata,
-        call.altered,
-    )
 
 
 def _call(row: Row) -> WebhookCall:

@@ -52,7 +52,14 @@ AUDIT: Mapping[tuple[str, str], str | Unaudited] = {
     ("GET", f"{_TENANT}/webhooks"): _READ,
     ("POST", f"{_TENANT}/webhooks"): "webhook.created",
     ("GET", f"{_TENANT}/webhooks/analytics"): _READ,
-    ("GET", f"{_TENANT}/webhooks/analytics/summary"): _READ,
+    **{
+        ("GET", f"{_TENANT}/webhooks/analytics/{question}"): _READ
+        for question in ("summary", "series", "errors", "slowest", "failing", "heatmap", "health")
+    },
+    **{
+        ("GET", f"/api/platform/analytics/{question}"): _READ
+        for question in ("summary", "series", "errors", "heatmap", "tenants")
+    },
     ("POST", f"{_TENANT}/webhooks/dry-run"): "webhook.tried",
     ("GET", _WEBHOOK): _READ,
     ("PUT", _WEBHOOK): "webhook.updated",

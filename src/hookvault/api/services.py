@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from hookvault.accounts.keys import APIKeyService
+from hookvault.analytics.figures import FiguresService
 from hookvault.analytics.retention.expunge import ExpungeService
 from hookvault.analytics.retention.service import RetentionService
 from hookvault.analytics.service import AnalyticsService
@@ -42,6 +43,7 @@ class App(Protocol):
     replays: ReplayService
     trials: TrialService
     analytics: AnalyticsService
+    figures: FiguresService
     retention: RetentionService
     expunging: ExpungeService
     api_keys: APIKeyService

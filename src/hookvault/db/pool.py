@@ -18,6 +18,7 @@ from hookvault.errors import InvalidError, LockedError, SetupError
 
 _ACQUIRE_TIMEOUT_S = 10.0
 _COMMAND_TIMEOUT_S = 30.0
+_SNAPSHOT = {"isolation": "repeatable_read", "readonly": True}
 _ACCESS = "SELECT value FROM hookvault_meta WHERE name = 'access'"
 
 Row = asyncpg.Record
@@ -100,6 +101,19 @@ class Database:
         async with _transaction(self._tenant_pool) as connection:
             await connection.execute("SELECT set_config('app.tenant_id', $1, true)", tenant_id)
             yield TenantTx(connection, tenant_id)
+
+    @asynccontextmanager
+    async def tenant_snapshot(self, tenant_id: str) -> AsyncIterator[TenantTx]:
+        """As `tenant`, to read only, and everything as it was at one moment."""
+        async with _transaction(self._tenant_pool, **_SNAPSHOT) as connection:
+            await connection.execute("SELECT set_config('app.tenant_id', $1, true)", tenant_id)
+            yield TenantTx(connection, tenant_id)
+
+    @asynccontextmanager
+    async def system_snapshot(self) -> AsyncIterator[SystemTx]:
+        """As `system`, to read only, and everything as it was at one moment."""
+        async with _transaction(self._system_pool, **_SNAPSHOT) as connection:
+            yield SystemTx(connection)
 
     @asynccontextmanager
     async def system(self) -> AsyncIterator[SystemTx]:
@@ -188,8 +202,8 @@ async def _open_pool(dsn: str, kind: str, size: int, *, by_roles: bool) -> Any:
 
 
 @asynccontextmanager
-async def _transaction(pool: Any) -> AsyncIterator[Any]:
-    async with _connection(pool) as connection, connection.transaction():
+async def _transaction(pool: Any, **options: Any) -> AsyncIterator[Any]:
+    async with _connection(pool) as connection, connection.transaction(**options):
         yield connection
 
 

@@ -84,16 +84,16 @@ class Recorder(Writer[_Waiting]):
                 future.set_exception(error)
 
 
-async def write_calls(database: Database, calls: Sequence[CallRecord]) -> None:
+async def write_calls(database: Database, calls: Sequence[CallRecord], *, counted_already: bool = False) -> None:
     """Commits calls in one statement, making the partition of their day where there is none."""
     try:
         async with database.system_statement() as tx:
-            await store.record(tx, calls)
+            await store.record(tx, calls, counted_already=counted_already)
     except asyncpg.CheckViolationError:
         # No partition for one of the days: they are made ahead, but a clock may be off or a loop may have slept.
         await make_days(database, calls)
         async with database.system_statement() as tx:
-            await store.record(tx, calls)
+            await store.record(tx, calls, counted_already=counted_already)
 
 
 async def make_days(database: Database, calls: Sequence[CallRecord]) -> None:

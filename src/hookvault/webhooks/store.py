@@ -99,8 +99,9 @@ ON CONFLICT (tenant_id, webhook_id) DO UPDATE SET total_calls = c.total_calls + 
     last_called_at = greatest(c.last_called_at, excluded.last_called_at)
 """
 
-# The group commit, in one statement and so in one round trip: it ends as three at once would. Both upserts get their keys
-# sorted, so two processes can't deadlock.
+# The group commit, in one statement and so in one round trip: it ends as four at once would. All upserts get their keys
+# sorted, so two processes can't deadlock. What belongs to a time that is rolled up already is noted as due (see
+# `analytics/rolling`).
 _RECORD = """
 WITH counted AS (
     INSERT INTO n8n_webhook_counters AS c (tenant_id, webhook_id, total_calls, successful_calls, failed_calls, last_called_at)
@@ -119,6 +120,12 @@ WITH counted AS (
         failed_calls = r.failed_calls + excluded.failed_calls,
         response_time_sum = r.response_time_sum + excluded.response_time_sum,
         response_time_max = greatest(r.response_time_max, excluded.response_time_max)
+), late AS (
+    INSERT INTO webhook_spans_due AS d (tenant_id, span, start)
+    SELECT DISTINCT m.tenant_id, 5, date_bin('5 minutes', m.minute, 'epoch')
+    FROM webhook_rollup_progress p CROSS JOIN unnest($25::text[], $27::timestamptz[]) AS m (tenant_id, minute)
+    WHERE p.id AND m.minute < p.closed_until ORDER BY 1, 3
+    ON CONFLICT (tenant_id, span, start) DO UPDATE SET version = d.version + 1
 )
 INSERT INTO webhook_analytics (tenant_id, id, webhook_id, "timestamp", request_payload, request_headers, status_code,
     response_body, response_time, success, error_code, error_message, triggered_by, metadata, delivery_id, attempt, retry_of,
@@ -275,8 +282,8 @@ async def increment(tx: TenantTx, webhook_id: UUID, *, success: bool, moment: da
     await tx.execute(_INCREMENT, tx.tenant_id, webhook_id, int(success), moment)
 
 
-async def record(tx: SystemTx, calls: Sequence[CallRecord]) -> None:
-    """Records calls: their rows, their webhooks' counters and their minutes, in one statement."""
+async def record(tx: SystemTx, calls: Sequence[CallRecord], *, counted_already: bool = False) -> None:
+    """Records calls: their rows, their minutes, and unless counted already their webhooks' counters, in one statement."""
     minutes: dict[tuple[str, UUID, datetime], list[Any]] = {}
     for call in calls:
         moment = call.timestamp
@@ -294,6 +301,8 @@ async def record(tx: SystemTx, calls: Sequence[CallRecord]) -> None:
     for key in sorted(minutes):
         total, won, time_sum, time_max, last = minutes[key]
         rolled[key] = [total, won, total - won, time_sum, time_max]
+        if counted_already:
+            total = won = 0
         counters = counted.setdefault(key[:2], [0, 0, 0, last])
         counters[0] += total
         counters[1] += won

@@ -25,6 +25,10 @@ CREATE TABLE webhook_call_spans (
     PRIMARY KEY (tenant_id, webhook_id, span, start)
 ) WITH (fillfactor = 80)
 
+-- What the tenants came to at one time, for the platform's own rollups and lists.
+CREATE INDEX webhook_call_spans_totals ON webhook_call_spans (span, start, tenant_id)
+    WHERE webhook_id = '00000000-0000-0000-0000-000000000000'
+
 -- Spans that must not be read, since calls were recorded that they don't hold yet. Whoever records a call of a time that is
 -- rolled up already adds its span here in the same commit. `version` grows with each, so that the builder deletes only what
 -- it saw.

@@ -1,0 +1,1 @@
+"""Builds the rollups of five minutes, hours and days, in the background."""
