@@ -128,7 +128,8 @@ async def test_every_field_of_a_policy_is_kept_and_cleared(client, acme):
         "concurrency": None
     }
     cleared = (await client.put(path, json={"policy": None})).json()["policy"]
-    assert cleared == dict.fromkeys(POLICY) | {"retryOnTimeout": True, "retryOnWorkflowError": True}
+    on = dict.fromkeys(("retryOnTimeout", "retryOnWorkflowError", "keepPayloads"), True)
+    assert cleared == dict.fromkeys(POLICY) | on
 
 
 @pytest.mark.parametrize(

@@ -184,7 +184,7 @@ class RetentionService:
 
     async def _drop_one(self, day: Row) -> Dropped | None:
         """What became of a day; None where another process dropped it."""
-        parent = day["parent"]
+        parent, rows = day["parent"], day["rows"]
         for pause in (*self._pauses, None):
             try:
                 async with self._database.system_statement() as statement:
