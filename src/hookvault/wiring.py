@@ -1,8 +1,6 @@
 """The composition root: the only module that sees everything and puts it together."""
 
 import asyncio
-import os
-import secrets
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -18,17 +16,18 @@ from hookvault.analytics.retention.expunge import ExpungeService
 from hookvault.analytics.retention.service import RetentionService
 from hookvault.analytics.rolling.roller import Roller
 from hookvault.analytics.service import AnalyticsService
+from hookvault.analytics.tail.hub import Tail
 from hookvault.audit.service import AuditService
 from hookvault.custody.keys import KeyService
 from hookvault.custody.presence import BEAT_S, Presence
 from hookvault.custody.rekey import RekeyService
 from hookvault.custody.scan import ScanService
 from hookvault.db import embedded
-from hookvault.db.listen import Listener
+from hookvault.db.listen import LIVE, Listener
 from hookvault.db.migrate import migrate as migrate_database
 from hookvault.db.migrate import require_current
 from hookvault.db.pool import Database
-from hookvault.errors import HookvaultError, SetupError
+from hookvault.errors import HookvaultError
 from hookvault.ids import new_id
 from hookvault.integrations.probe import Prober
 from hookvault.integrations.rotation import RotationService
@@ -40,8 +39,9 @@ from hookvault.loop import Loop
 from hookvault.outbound.client import OutboundClient
 from hookvault.outbound.guard import AddressPolicy
 from hookvault.queue.store import LEASE_S
-from hookvault.settings import Settings, check_key
+from hookvault.settings import Settings
 from hookvault.tenants.service import TenantService
+from hookvault.vault.keyfile import kept_key
 from hookvault.vault.keys import KeyRing, MasterKey
 from hookvault.vault.service import Vault
 from hookvault.webhooks.call import Caller
@@ -77,6 +77,7 @@ class App:
     analytics: AnalyticsService
     figures: FiguresService
     roller: Roller
+    tail: Tail
     retention: RetentionService
     expunging: ExpungeService
     api_keys: APIKeyService
@@ -149,6 +150,7 @@ class App:
         for loop in self._started:
             await loop.close()
         await self.recorder.close()
+        await self.tail.close()
         await self.circuits.settle()
         await self.presence.leave()
         if self._started:
@@ -216,7 +218,7 @@ def key_ring(settings: Settings) -> KeyRing:
         SetupError: the key file can't be read or written.
     """
     current = settings.encryption_key
-    text = current.get_secret_value() if current else _development_key(settings.hookvault_data_dir)
+    text = current.get_secret_value() if current else kept_key(settings.hookvault_data_dir / _KEY_FILE)
     further = (settings.encryption_key_next, settings.encryption_key_previous)
     texts = [None if key is None else key.get_secret_value() for key in further]
     for held in (text, *texts):
@@ -254,7 +256,7 @@ def _put_together(settings: Settings, dsn: str, database: Database, vault: Vault
         tenants=TenantService(database, vault),
         **_integrating(settings, database, vault, outbound),
         webhooks=webhooks,
-        **_analysing(settings, database),
+        **_analysing(settings, database, process, recorder, worker),
         api_keys=APIKeyService(database),
         admins=AdminService(database),
         audit=AuditService(database),
@@ -288,14 +290,17 @@ def _custodians(settings: Settings, database: Database, vault: Vault, process: U
     }
 
 
-def _analysing(settings: Settings, database: Database) -> dict[str, Any]:
-    """The services on what was recorded, by their names in App."""
+def _analysing(
+    settings: Settings, database: Database, process: UUID, recorder: Recorder, worker: Worker
+) -> dict[str, Any]:
+    """The services on recorded calls, by their names in App."""
     folder = settings.hookvault_data_dir if settings.database_url is None else None
     retention = RetentionService(database, days=settings.analytics_retention_days, folder=folder)
     return {
         "analytics": AnalyticsService(database, retention),
         "figures": FiguresService(database),
         "roller": Roller(database),
+        "tail": Tail(database, process, (recorder.tap, worker.acks.tap)),
         "retention": retention,
         "expunging": ExpungeService(database),
     }
@@ -356,44 +361,23 @@ def _on_heard(app: App, channel: str, payload: str) -> None:
             app.worker.wake(UUID(payload))
         except ValueError:
             app.worker.wake(stage=payload == "ordered", scan=not payload)
+    elif channel == LIVE:
+        app.tail.hear(payload)
     elif kind == "tenant":
         app.webhooks.forget(tenant_id)
         app.vault.forget(tenant_id)
+        app.tail.doubt(tenant_id)
         app.worker.wake()
     elif kind == "keys":
         app.api_keys.forget()
+        app.tail.doubt()
     else:
         app.webhooks.forget_all()
         app.api_keys.forget()
+        app.tail.mend()
         app.worker.wake(stage=True, scan=True)
 
 
 async def _revive(data_dir: Path) -> None:
     if await asyncio.to_thread(embedded.revive, data_dir):
         _log.warning("embedded_postgres_restarted", reason="it had been killed")
-
-
-def _development_key(data_dir: Path) -> str:
-    """The key kept in the data directory, made on the first start, readable by its owner only."""
-    path = data_dir / _KEY_FILE
-    try:
-        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if not path.exists():
-            # Written aside and linked: of two first starts at once, one wins and both read the same key.
-            draft = data_dir / f".{_KEY_FILE}.{os.getpid()}"
-            descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-            with os.fdopen(descriptor, "w") as file:
-                file.write(secrets.token_hex(32) + "\n")
-                file.flush()
-                os.fsync(file.fileno())
-            try:
-                os.link(draft, path)
-            except FileExistsError:
-                pass
-            finally:
-                draft.unlink()
-        return check_key(path.read_text().strip())
-    except OSError as error:
-        raise SetupError(f"The key file {path} can't be used: {error.strerror}. Set ENCRYPTION_KEY instead.") from None
-    except ValueError as error:
-        raise SetupError(f"The key file {path} {error}.") from None

@@ -56,6 +56,8 @@ ROUTES = [
         ("GET", f"{PLATFORM}/analytics/{question}")
         for question in ("summary", "series", "errors", "heatmap", "tenants")
     ],
+    ("GET", f"{TENANT}/webhooks/analytics/live"),
+    ("GET", f"{PLATFORM}/calls/live"),
     ("GET", f"{PLATFORM}/api-keys"),
     ("POST", f"{PLATFORM}/api-keys"),
     ("DELETE", f"{PLATFORM}/api-keys/{ID}"),

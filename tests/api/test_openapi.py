@@ -135,6 +135,8 @@ OPERATIONS = [
         for question in ("summary", "series", "errors", "slowest", "failing", "heatmap", "health")
     ],
     *[("GET", f"{PLATFORM}/analytics/{name}") for name in ("summary", "series", "errors", "heatmap", "tenants")],
+    ("GET", f"{HOOKS}/analytics/live"),
+    ("GET", f"{PLATFORM}/calls/live"),
     *[(method, f"{PLATFORM}/api-keys") for method in ("GET", "POST")],
     ("DELETE", f"{PLATFORM}/api-keys/{{keyId}}"),
     ("GET", f"{PLATFORM}/storage"),

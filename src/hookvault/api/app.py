@@ -19,6 +19,7 @@ from hookvault.api import (
     health,
     integrations,
     keys,
+    live,
     retention,
     rotation,
     tenants,
@@ -42,6 +43,7 @@ _ROUTERS = (
     integrations.router,
     rotation.testing,
     rotation.router,
+    live.router,
     analytics.router,
     figures.router,
     trial.router,
@@ -92,7 +94,9 @@ def _openapi(inner: FastAPI) -> dict[str, Any]:
             title=inner.title, version=inner.version, description=inner.description, routes=inner.routes
         )
         components = document.setdefault("components", {})
-        components.setdefault("schemas", {})["ProblemOut"] = ProblemOut.model_json_schema()
+        schemas = components.setdefault("schemas", {})
+        schemas["ProblemOut"] = ProblemOut.model_json_schema()
+        schemas["LiveCallOut"] = live.LiveCallOut.model_json_schema(mode="serialization")
         components["securitySchemes"] = {"apiKey": {"type": "http", "scheme": "bearer", "bearerFormat": "hv_..."}}
         for path, operations in document["paths"].items():
             if path.startswith(("/api/platform", "/api/tenants")):

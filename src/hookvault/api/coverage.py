@@ -60,6 +60,8 @@ AUDIT: Mapping[tuple[str, str], str | Unaudited] = {
         ("GET", f"/api/platform/analytics/{question}"): _READ
         for question in ("summary", "series", "errors", "heatmap", "tenants")
     },
+    ("GET", f"{_TENANT}/webhooks/analytics/live"): _READ,
+    ("GET", "/api/platform/calls/live"): _READ,
     ("POST", f"{_TENANT}/webhooks/dry-run"): "webhook.tried",
     ("GET", _WEBHOOK): _READ,
     ("PUT", _WEBHOOK): "webhook.updated",

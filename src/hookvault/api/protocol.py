@@ -8,6 +8,8 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 HEAD_BYTES = 65_536  # request line and headers together
 HEAD_SECONDS = 10.0  # from the connection, or a request's first byte, to the end of its headers
 BODY_SECONDS = 30.0  # from then to the end of its body
+STALL_SECONDS = 60.0  # for a peer that does not take what it is sent
+STOP_SECONDS = 2.0  # the same, once the server is told to stop
 
 _TOO_LONG = (
     b'{"type":"about:blank","status":431,"code":"head_too_large","detail":"The head of the request is too long."}'
@@ -34,6 +36,9 @@ class _Corked(asyncio.Transport):
         self._flush()
         self._transport.close()
 
+    def abort(self) -> None:
+        self._transport.abort()
+
     def is_closing(self) -> bool:
         return self._transport.is_closing()
 
@@ -53,7 +58,7 @@ class _Corked(asyncio.Transport):
 
 
 class BoundedProtocol(HttpToolsProtocol):
-    """Answers 431 to a head that is too long, and closes a connection whose request takes too long to come (slow loris).
+    """Answers 431 to a head that is too long; closes a connection whose request takes too long to come, or its answer to go.
 
     A request that arrives whole in one read costs nothing more: a timer runs only while one is incomplete.
     """
@@ -64,11 +69,14 @@ class BoundedProtocol(HttpToolsProtocol):
         self._head_bytes = 0
         self._in_head, self._in_body = True, False
         self._timer: asyncio.TimerHandle | None = None
+        self._stalled: asyncio.TimerHandle | None = None
+        self._patience = STALL_SECONDS
         self._wait(HEAD_SECONDS)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The peer has gone."""
         self._stop()
+        self._flows()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -100,6 +108,30 @@ class BoundedProtocol(HttpToolsProtocol):
         self._stop()
         self._in_body = False
         super().on_message_complete()
+
+    def pause_writing(self) -> None:
+        """The peer does not take what it is sent: it has so long to begin again, or the connection would stay for ever."""
+        super().pause_writing()
+        if self._stalled is None:
+            self._stalled = self.loop.call_later(self._patience, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """The peer takes what it is sent again."""
+        self._flows()
+        super().resume_writing()
+
+    def shutdown(self) -> None:
+        """The server is told to stop: nobody holds that up by not reading."""
+        self._patience = STOP_SECONDS
+        if self._stalled is not None:
+            self._flows()
+            self._stalled = self.loop.call_later(self._patience, self.transport.abort)
+        super().shutdown()
+
+    def _flows(self) -> None:
+        if self._stalled is not None:
+            self._stalled.cancel()
+            self._stalled = None
 
     def _wait(self, seconds: float) -> None:
         self._timer = self.loop.call_later(seconds, self._expire)

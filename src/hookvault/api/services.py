@@ -8,6 +8,7 @@ from hookvault.analytics.figures import FiguresService
 from hookvault.analytics.retention.expunge import ExpungeService
 from hookvault.analytics.retention.service import RetentionService
 from hookvault.analytics.service import AnalyticsService
+from hookvault.analytics.tail.hub import Tail
 from hookvault.audit.service import AuditService
 from hookvault.custody.keys import KeyService
 from hookvault.custody.presence import Presence
@@ -44,6 +45,7 @@ class App(Protocol):
     trials: TrialService
     analytics: AnalyticsService
     figures: FiguresService
+    tail: Tail
     retention: RetentionService
     expunging: ExpungeService
     api_keys: APIKeyService

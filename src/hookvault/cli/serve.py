@@ -48,7 +48,7 @@ async def _serve(settings: Settings, listener: socket.socket, *, deliver: bool) 
     app = await wiring.build(settings)
     try:
         made = await _first_admin(app)
-        server = _Server(_config(create_app(app)), lambda: _announce(settings, made))
+        server = _Server(_config(create_app(app)), lambda: _announce(settings, made), app.tail.end)
         await app.start(deliver=deliver)
         settle_in()
         await server.serve(sockets=[listener])
@@ -58,16 +58,21 @@ async def _serve(settings: Settings, listener: socket.socket, *, deliver: bool) 
 
 
 class _Server(uvicorn.Server):
-    """uvicorn's server, that says when it listens, and for which being told to stop is a success."""
+    """uvicorn's server, that says when it listens and when it stops, and for which being told to stop is a success."""
 
-    def __init__(self, config: uvicorn.Config, started: Callable[[], None]) -> None:
+    def __init__(self, config: uvicorn.Config, started: Callable[[], None], stopping: Callable[[], None]) -> None:
         super().__init__(config)
         self._announce = started
+        self._stopping = stopping
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started:
             self._announce()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._stopping()  # what would never end by itself
+        await super().shutdown(sockets)
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:

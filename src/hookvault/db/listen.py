@@ -9,7 +9,8 @@ import asyncpg
 from hookvault.log import get_logger
 from hookvault.loop import Loop
 
-CHANNELS = ("hookvault_changes", "hookvault_deliveries")
+LIVE = "hookvault_live"  # who watches calls live, and which calls were committed (see `analytics/tail/notice.py`)
+CHANNELS = ("hookvault_changes", "hookvault_deliveries", LIVE)
 _RETRY_S = 1.0
 _CHECK_S = 5.0
 _log = get_logger()

@@ -16,6 +16,7 @@ from hookvault.fault import fault_point
 from hookvault.webhooks import store
 from hookvault.webhooks.model import CallRecord
 from hookvault.webhooks.payload import REPLACEMENT
+from hookvault.webhooks.tap import Tap
 
 _TEXT_KEPT = 65536
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")  # what no text in PostgreSQL can hold
@@ -31,6 +32,7 @@ class Recorder(Writer[_Waiting]):
         self._database = database
         self._loop: asyncio.AbstractEventLoop | None = None
         self.totals = {"success": 0, "failed": 0}
+        self.tap = Tap()
 
     def put(self, call: CallRecord) -> "asyncio.Future[None]":
         """Queues a call; the future ends when its row is committed.
@@ -71,6 +73,8 @@ class Recorder(Writer[_Waiting]):
             self.totals["success" if call.success else "failed"] += 1
             if not future.done():
                 future.set_result(None)
+        if (tell := self.tap.tell) is not None:
+            tell([call for call, _ in batch])
 
     def _fail(self, batch: Sequence[_Waiting], cause: Exception) -> None:
         for call, future in batch:

@@ -18,6 +18,7 @@ from hookvault.queue.model import Ack, Lane
 from hookvault.webhooks import store as webhooks
 from hookvault.webhooks.model import CallRecord
 from hookvault.webhooks.record import as_text, make_days
+from hookvault.webhooks.tap import Tap
 
 _PUT_OFF_S = 1.0
 
@@ -51,6 +52,7 @@ class Acks(Writer[Outcome]):
         self._committed = committed
         self._ledger_id = new_id()
         self._put_off = 0
+        self.tap = Tap()
 
     @property
     def waiting(self) -> int:
@@ -106,6 +108,8 @@ class Acks(Writer[Outcome]):
 
     def _succeed(self, batch: Sequence[Outcome]) -> None:
         self._committed(batch)
+        if (tell := self.tap.tell) is not None:
+            tell([outcome.call for outcome in batch if outcome.call is not None])
 
     def _fail(self, batch: Sequence[Outcome], cause: Exception) -> None:  # noqa: ARG002 - logged by the base already
         """Tries again later: what was called stays called, and must not be forgotten."""

@@ -1,0 +1,1 @@
+"""The live tail: recorded calls as they are committed, by whichever process."""

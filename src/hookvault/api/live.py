@@ -1,0 +1,232 @@
+"""Calls as they are recorded, by Server-Sent Events."""
+
+import re
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
+from datetime import timedelta
+from typing import Annotated, Any
+from uuid import UUID
+
+import msgspec
+from fastapi import APIRouter, Depends, Header, Query, Request
+from fastapi.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
+
+from hookvault.analytics.cause import CAUSES
+from hookvault.analytics.model import CallFilter
+from hookvault.analytics.tail.model import LiveCall
+from hookvault.analytics.tail.reader import Reader, Taken
+from hookvault.api.access import authenticate, authorize
+from hookvault.api.context import Services, TenantID, problems
+from hookvault.api.schemas import Moment, Wire
+from hookvault.api.services import App
+from hookvault.clock import iso, now
+from hookvault.errors import ForbiddenError, InvalidError, UnauthorizedError, UnavailableError
+from hookvault.ids import NAME_PATTERN, id_time
+
+router = APIRouter(prefix="/api/platform", tags=["Analytics"])
+
+HEARTBEAT_S = 15.0
+_RETRY = b"retry: 2000\n\n"
+_HEARTBEAT = b": still here\n\n"
+_HEADERS = {"X-Accel-Buffering": "no"}
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_AHEAD = timedelta(days=1)
+_MOST_MS = 2**31 - 1
+
+
+class LiveCallOut(Wire):
+    """The `data` of an event `call`: a recorded call without its bodies. `responseTime` is in ms; `cause` is why it failed."""
+
+    id: UUID
+    tenant_id: str
+    webhook_id: UUID
+    workflow_name: str | None
+    timestamp: Moment
+    status_code: int | None
+    response_time: int
+    success: bool
+    error_code: str | None
+    error_message: str | None
+    cause: str | None
+    triggered_by: str | None
+    delivery_id: UUID | None
+    attempt: int
+    retry_of: UUID | None
+
+
+class EventStream(StreamingResponse):
+    """The stream of a reader, who leaves as soon as it ends, however that comes about."""
+
+    media_type = "text/event-stream"
+
+    def __init__(
+        self, app: App, reader: Reader, allowed: Callable[[], Awaitable[bool]], status_code: int = 200
+    ) -> None:
+        super().__init__(_chunks(reader, allowed), status_code, headers=_HEADERS)
+        self._app = app
+        self._reader = reader
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Sends it."""
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._app.tail.leave(self._reader)
+
+
+def _filter(
+    *,
+    webhook_id: Annotated[UUID | None, Query(alias="webhookId")] = None,
+    status: Annotated[
+        str | None,
+        Query(
+            pattern="^(success|failed|[1-5]xx|[1-5][0-9]{2})$",
+            description="success, failed, a class such as 5xx, or a code.",
+        ),
+    ] = None,
+    cause: Annotated[
+        str | None, Query(pattern=f"^({'|'.join(CAUSES)})$", description="Why calls failed, such as timeout.")
+    ] = None,
+    min_time: Annotated[
+        int | None, Query(alias="minResponseTime", ge=0, le=_MOST_MS, description="In ms, at least.")
+    ] = None,
+    max_time: Annotated[
+        int | None, Query(alias="maxResponseTime", ge=0, le=_MOST_MS, description="In ms, at most.")
+    ] = None,
+    triggered_by: Annotated[str | None, Query(alias="triggeredBy", max_length=200)] = None,
+) -> CallFilter:
+    return CallFilter(
+        webhook_id=webhook_id,
+        status=status,
+        cause=cause,
+        min_time=min_time,
+        max_time=max_time,
+        triggered_by=triggered_by,
+    )
+
+
+def _last(
+    header: Annotated[
+        UUID | None, Header(alias="Last-Event-ID", description="The last event seen: the stream goes on after it.")
+    ] = None,
+    query: Annotated[
+        UUID | None, Query(alias="lastEventId", description="The same, where no header can be set.")
+    ] = None,
+) -> UUID | None:
+    """The call to go on after. Raises InvalidError, code `invalid_event_id`."""
+    last = query if header is None else header  # a browser that connects anew sends the header, and the old URL
+    if last is not None:
+        try:
+            known = last.version == 7 and id_time(last) < now() + _AHEAD
+        except OverflowError:
+            known = False
+        if not known:
+            raise InvalidError("The last event's id is none of a recorded call.", code="invalid_event_id")
+    return last
+
+
+Which = Annotated[CallFilter, Depends(_filter)]
+Last = Annotated[UUID | None, Depends(_last)]
+
+
+def _streams(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    description = (
+        "Events `call`, whose `id` is the call's and whose `data` is a LiveCallOut as JSON, and `missed`, whose `data` is "
+        '`{"count": n}`: so many calls were left out before the next one; null where their number is not known. '
+        "A comment comes every 15 seconds."
+    )
+    content = {"text/event-stream": {"schema": {"type": "string"}}}
+    return {200: {"description": description, "content": content}, **problems(*statuses)}
+
+
+@router.get("/tenants/{tenantId}/webhooks/analytics/live", response_class=EventStream, responses=_streams(404))
+async def watch_tenant_calls(
+    app: Services, request: Request, tenant_id: TenantID, which: Which, last: Last
+) -> EventStream:
+    """A tenant's calls as they are recorded, as Server-Sent Events."""
+    return await _open(app, request, _of_tenant(which, tenant_id), last)
+
+
+@router.get("/calls/live", response_class=EventStream, responses=_streams(404))
+async def watch_calls(
+    app: Services,
+    request: Request,
+    which: Which,
+    last: Last,
+    tenant_id: Annotated[str | None, Query(alias="tenantId", pattern=NAME_PATTERN)] = None,
+) -> EventStream:
+    """All tenants' calls as they are recorded, as Server-Sent Events."""
+    return await _open(app, request, _of_tenant(which, tenant_id), last)
+
+
+async def _open(app: App, request: Request, which: CallFilter, last: UUID | None) -> EventStream:
+    if which.min_time is not None and which.max_time is not None and which.min_time > which.max_time:
+        raise InvalidError("minResponseTime is greater than maxResponseTime, so no call has such a time.")
+
+    async def allowed() -> bool:
+        """Whether the key is still good. With the database away there is nothing to show, and no need to know."""
+        try:
+            authorize(await authenticate(request.scope, app.api_keys), request.scope["path"])
+        except UnavailableError:
+            return True
+        except (UnauthorizedError, ForbiddenError):
+            return False
+        return True
+
+    return EventStream(app, await app.tail.open(which, last), allowed)
+
+
+async def _chunks(reader: Reader, allowed: Callable[[], Awaitable[bool]]) -> AsyncIterator[bytes]:
+    yield _RETRY
+    checked = time.monotonic()
+    while not reader.ended:
+        taken = await reader.take(HEARTBEAT_S)
+        if reader.doubted or time.monotonic() - checked >= HEARTBEAT_S:
+            reader.doubted, checked = False, time.monotonic()
+            if not await allowed():
+                return
+        if not reader.ended:
+            yield _text(taken) or _HEARTBEAT
+
+
+def _text(taken: Taken) -> bytes:
+    parts = []
+    if taken.missed or taken.unsure:
+        count = None if taken.unsure else taken.missed
+        parts.append(b"event: missed\ndata: %s\n\n" % msgspec.json.encode({"count": count}))
+    for call in taken.calls:
+        call.text = call.text or _event(call)
+        parts.append(call.text)
+    return b"".join(parts)
+
+
+def _event(call: LiveCall) -> bytes:
+    data = {
+        "id": str(call.id),
+        "tenantId": call.tenant_id,
+        "webhookId": str(call.webhook_id),
+        "workflowName": call.workflow_name,
+        "timestamp": iso(call.timestamp),
+        "statusCode": call.status_code,
+        "responseTime": call.response_time,
+        "success": call.success,
+        "errorCode": call.error_code,
+        "errorMessage": _clean(call.error_message),
+        "cause": call.cause,
+        "triggeredBy": _clean(call.triggered_by),
+        "deliveryId": None if call.delivery_id is None else str(call.delivery_id),
+        "attempt": call.attempt,
+        "retryOf": None if call.retry_of is None else str(call.retry_of),
+    }
+    return b"id: %s\nevent: call\ndata: %s\n\n" % (str(call.id).encode(), msgspec.json.encode(data))
+
+
+def _clean(text: str | None) -> str | None:
+    """Text as UTF-8 can hold it."""
+    return None if text is None else _SURROGATE.sub("\ufffd", text)
+
+
+def _of_tenant(which: CallFilter, tenant_id: str | None) -> CallFilter:
+    return replace(which, tenant_id=tenant_id)
