@@ -14,6 +14,7 @@ from prometheus_client import (
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from hookvault.analytics.retention.model import Storage
 from hookvault.api.access import authenticate, authorize, is_direct_loopback
 from hookvault.api.context import Services, problems
 from hookvault.api.services import App
@@ -31,6 +32,7 @@ class AppCollector(Collector):
         self._app = app
         self.ledger: Ledger | None = None
         self.scan: Scan | None = None
+        self.storage: Storage | None = None
 
     def collect(self) -> Iterable[Metric]:
         """Yields every metric of ours."""
@@ -50,6 +52,8 @@ class AppCollector(Collector):
             yield from _ledger_metrics(self.ledger)
         if self.scan is not None:
             yield from _scan_metrics(self.scan)
+        if self.storage is not None:
+            yield from _storage_metrics(self.storage)
 
 
 def _worker_metrics(found: Mapping[str, float]) -> Iterable[Metric]:
@@ -91,6 +95,16 @@ def _scan_metrics(scan: Scan) -> Iterable[Metric]:
         )
 
 
+def _storage_metrics(storage: Storage) -> Iterable[Metric]:
+    """How much room what is kept takes, as of a minute ago at most."""
+    sizes = GaugeMetricFamily("hookvault_storage_bytes", "Bytes in the database, by kind.", labels=["kind"])
+    for kind in storage.kinds:
+        sizes.add_metric([kind.kind], kind.bytes)
+    yield sizes
+    if storage.disk_free is not None:
+        yield GaugeMetricFamily("hookvault_disk_free_bytes", "Left on the embedded database's disk.", storage.disk_free)
+
+
 class Metrics:
     """One process's metrics."""
 
@@ -107,8 +121,9 @@ class Metrics:
         try:
             self._collector.ledger = await self._app.ledger()
             self._collector.scan = await self._app.scans.last()
+            self._collector.storage = await self._app.retention.storage()
         except HookvaultError:
-            self._collector.ledger = self._collector.scan = None
+            self._collector.ledger = self._collector.scan = self._collector.storage = None
         return generate_latest(self._registry)
 
 

@@ -5,6 +5,8 @@ from typing import Protocol
 
 from hookvault.accounts.keys import APIKeyService
 from hookvault.analytics.figures import FiguresService
+from hookvault.analytics.retention.expunge import ExpungeService
+from hookvault.analytics.retention.service import RetentionService
 from hookvault.analytics.service import AnalyticsService
 from hookvault.analytics.tail.hub import Tail
 from hookvault.audit.service import AuditService
@@ -44,6 +46,8 @@ class App(Protocol):
     analytics: AnalyticsService
     figures: FiguresService
     tail: Tail
+    retention: RetentionService
+    expunging: ExpungeService
     api_keys: APIKeyService
     audit: AuditService
     keys: KeyService
