@@ -169,6 +169,7 @@ async def test_storage(client, acme, orders):
     assert next(item for item in found["days"] if item["day"] == day)["calls"]["bytes"] > 0
     metrics = (await client.get("/metrics")).text
     assert 'hookvault_storage_bytes{kind="calls"}' in metrics
+    assert "hookvault_rollups_due " in metrics
 
 
 async def test_a_tenant_s_key_may_not(acme, orders, stranger):

@@ -7,6 +7,7 @@ from hookvault.accounts.keys import APIKeyService
 from hookvault.analytics.figures import FiguresService
 from hookvault.analytics.retention.expunge import ExpungeService
 from hookvault.analytics.retention.service import RetentionService
+from hookvault.analytics.rolling.roller import Roller
 from hookvault.analytics.service import AnalyticsService
 from hookvault.analytics.tail.hub import Tail
 from hookvault.audit.service import AuditService
@@ -45,6 +46,7 @@ class App(Protocol):
     trials: TrialService
     analytics: AnalyticsService
     figures: FiguresService
+    roller: Roller
     tail: Tail
     retention: RetentionService
     expunging: ExpungeService
