@@ -13,6 +13,7 @@ import pytest
 from hookvault.analytics.retention import service as retention
 from hookvault.analytics.retention.model import CALLS, DELIVERIES
 from hookvault.analytics.retention.service import RetentionService
+from hookvault.analytics.rolling.roller import Roller
 from hookvault.db.migrate import migrate
 from hookvault.db.pool import Database
 from hookvault.errors import InvalidError
@@ -285,3 +286,25 @@ async def test_sizes_of_ninety_days_are_told_quickly(apart):
 async def test_an_embedded_database_s_disk_is_told(app, tmp_path):
     found = await RetentionService(app.database, folder=tmp_path).storage()
     assert found.disk_free > 0
+
+
+async def test_calls_are_kept_a_little_longer_until_their_rollups_are_built(app, tenant, owner, database_url):
+    """Two days, so that a disk does not fill up either."""
+    webhook = await app.webhooks.create_n8n_webhook(tenant.id, "rolled", webhook_url="https://n8n.example.com/w")
+    roller = Roller(app.database)
+
+    async def kept():
+        rows = await owner("SELECT timestamp FROM webhook_analytics WHERE tenant_id = $1 ORDER BY 1", tenant.id)
+        return [row["timestamp"] for row in rows]
+
+    await roller.advance()
+    connection = await asyncpg.connect(database_url)
+    async with connection.transaction():  # nobody builds meanwhile
+        await connection.execute("SELECT pg_advisory_xact_lock(hashtext('hookvault_rolling'))")
+        await write_calls(app.database, [call_at(tenant.id, webhook.id, days_ago(age)) for age in (38, 40, 42)])
+        await app.analytics.retain(39)
+        assert await kept() == [days_ago(40), days_ago(38)]
+    await connection.close()
+    await roller.build()
+    await app.analytics.retain(39)
+    assert await kept() == [days_ago(38)]

@@ -28,6 +28,7 @@ from hookvault.webhooks.redact import shown
 
 _log = get_logger()
 
+_PATIENCE_DAYS = 2
 _AHEAD = timedelta(days=1)  # as far as another machine's clock may be ahead of ours
 
 
@@ -124,9 +125,13 @@ class AnalyticsService:
     async def retain(self, days_to_keep: int) -> None:
         """Makes the coming days' partitions and drops those past retention. Safe in many processes at once.
 
-        Deletes as well what tenants keep for a shorter time, and old figures of tenants that are gone.
+        Deletes as well what tenants keep for a shorter time, and old figures of tenants that are gone. What is not
+        rolled up yet, since histograms and causes are made from the calls, is kept two days longer, and no more than that.
         """
         await self.make_days()
+        if not await self._retention.is_rolled_up(days_to_keep):
+            _log.warning("calls_kept_longer", reason="the rollups of their time are not built yet")
+            days_to_keep += _PATIENCE_DAYS
         dropped = await self.delete_old_webhook_analytics(days_to_keep)
         if dropped:
             _log.info("old_calls_dropped", calls=dropped)

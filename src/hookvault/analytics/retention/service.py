@@ -17,6 +17,7 @@ from uuid import UUID
 from hookvault.analytics.retention import store
 from hookvault.analytics.retention.model import CALLS, DELIVERIES, Day, Dropped, Kind, Parent, Pruned, Size, Storage
 from hookvault.analytics.retention.store import Place
+from hookvault.analytics.rollups import store as rollups
 from hookvault.db.pool import Database, Row
 from hookvault.errors import InvalidError, LockedError
 from hookvault.fault import fault_point
@@ -82,6 +83,13 @@ class RetentionService:
         async with self._database.system_statement() as tx:
             days = await store.list_days(tx)
         return [Dropped(day["parent"], day["day"], day["rows"]) for day in days if day["day"] < before[day["parent"]]]
+
+    async def is_rolled_up(self, days_to_keep: int) -> bool:
+        """Whether the rollups of all that is past retention are built. Raises InvalidError for fewer than 1 day."""
+        before = _midnight(_before(days_to_keep))
+        async with self._database.system() as tx:
+            built = await rollups.built_until(tx)
+            return built is not None and built >= before and not await rollups.is_due(tx, before)
 
     async def prune_tenants(self, days_to_keep: int) -> Pruned:
         """Deletes the calls and ended deliveries of tenants that keep less than `days_to_keep` days, whole days (UTC) each."""

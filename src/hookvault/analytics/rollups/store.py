@@ -14,6 +14,9 @@ _PROGRESS = "SELECT built_until FROM webhook_rollup_progress WHERE id"
 _DUE = "SELECT span, start FROM webhook_spans_due WHERE start >= $1 AND start < $2"
 
 
+_IS_DUE = "SELECT EXISTS (SELECT FROM webhook_spans_due WHERE start < $1)"
+
+
 class _Shape(NamedTuple):
     """How a scope is written in SQL: who is in it, and by what its answers are told apart."""
 
@@ -102,6 +105,11 @@ async def built_until(tx: Tx) -> datetime | None:
     """Until when rollups are built; None when none is."""
     moment = await tx.fetchval(_PROGRESS)
     return None if moment is None or moment.year == 1 else moment
+
+
+async def is_due(tx: Tx, before: datetime) -> bool:
+    """Whether any rollup that begins before a moment is still to be built."""
+    return bool(await tx.fetchval(_IS_DUE, before))
 
 
 async def list_due(tx: Tx, scope: Scope, first: datetime, last: datetime) -> Sequence[tuple[int, datetime]]:
