@@ -12,6 +12,8 @@ from hookvault.accounts.admins import AdminService
 from hookvault.accounts.keys import APIKeyService
 from hookvault.admission.limits import Limits
 from hookvault.analytics.figures import FiguresService
+from hookvault.analytics.retention.expunge import ExpungeService
+from hookvault.analytics.retention.service import RetentionService
 from hookvault.analytics.rolling.roller import Roller
 from hookvault.analytics.service import AnalyticsService
 from hookvault.analytics.tail.hub import Tail
@@ -76,6 +78,8 @@ class App:
     figures: FiguresService
     roller: Roller
     tail: Tail
+    retention: RetentionService
+    expunging: ExpungeService
     api_keys: APIKeyService
     admins: AdminService
     audit: AuditService
@@ -232,7 +236,7 @@ def _put_together(settings: Settings, dsn: str, database: Database, vault: Vault
     gate, recorder, enqueuer = Gate(settings.webhook_concurrency), Recorder(database), Enqueuer(database)
     limits, circuits = Limits(database, process), Circuits(database)
     deliveries = DeliveryService(database, endpoints, enqueuer, settings.webhook_max_payload_bytes)
-    caller = Caller(outbound, recorder, gate, limits, circuits)
+    caller = Caller(outbound, recorder, gate, limits, circuits, endpoints=endpoints)
     webhooks = WebhookService(database, vault, caller, endpoints, settings, policy=policy, deliveries=deliveries)
     worker = Worker(
         database,
@@ -252,7 +256,7 @@ def _put_together(settings: Settings, dsn: str, database: Database, vault: Vault
         tenants=TenantService(database, vault),
         **_integrating(settings, database, vault, outbound),
         webhooks=webhooks,
-        **_analysing(database, process, recorder, worker),
+        **_analysing(settings, database, process, recorder, worker),
         api_keys=APIKeyService(database),
         admins=AdminService(database),
         audit=AuditService(database),
@@ -286,13 +290,19 @@ def _custodians(settings: Settings, database: Database, vault: Vault, process: U
     }
 
 
-def _analysing(database: Database, process: UUID, recorder: Recorder, worker: Worker) -> dict[str, Any]:
+def _analysing(
+    settings: Settings, database: Database, process: UUID, recorder: Recorder, worker: Worker
+) -> dict[str, Any]:
     """The services on recorded calls, by their names in App."""
+    folder = settings.hookvault_data_dir if settings.database_url is None else None
+    retention = RetentionService(database, days=settings.analytics_retention_days, folder=folder)
     return {
-        "analytics": AnalyticsService(database),
+        "analytics": AnalyticsService(database, retention),
         "figures": FiguresService(database),
         "roller": Roller(database),
         "tail": Tail(database, process, (recorder.tap, worker.acks.tap)),
+        "retention": retention,
+        "expunging": ExpungeService(database),
     }
 
 

@@ -7,7 +7,7 @@ import time
 DELIVERY = {
     *("id", "tenantId", "webhookId", "workflowName", "status", "acceptedAt", "finishedAt", "nextAttemptAt", "attempts"),
     *("statusCode", "errorCode", "errorMessage", "triggeredBy", "orderingKey", "deliverBefore", "idempotencyKey"),
-    "replayOf",
+    *("replayOf", "expungedAt"),
 }
 STORY = DELIVERY | {"payload", "altered", "metadata", "calls", "trail"}
 ENDED = {"delivered", "failed", "expired"}

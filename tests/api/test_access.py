@@ -8,6 +8,7 @@ from tenancy import PLATFORM, is_problem
 from hookvault.deliveries.model import DeliveryFilter
 
 ID = "01890000-0000-7000-8000-000000000000"
+CALL_ID = "01890000-0000-7000-8000-00000000000c"
 TENANT = f"{PLATFORM}/tenants/{{tenant}}"
 MASTER_KEY = "mk_" + "0" * 16
 ROUTES = [
@@ -65,6 +66,9 @@ ROUTES = [
     ("GET", f"{PLATFORM}/api-keys"),
     ("POST", f"{PLATFORM}/api-keys"),
     ("DELETE", f"{PLATFORM}/api-keys/{ID}"),
+    ("GET", f"{PLATFORM}/storage"),
+    ("POST", f"{TENANT}/calls/{CALL_ID}/expunge"),
+    ("POST", f"{TENANT}/deliveries/{{delivery}}/expunge"),
     ("GET", f"{PLATFORM}/keys"),
     ("POST", f"{PLATFORM}/keys/rotate"),
     ("POST", f"{PLATFORM}/keys/{MASTER_KEY}/retire"),
@@ -93,6 +97,7 @@ async def test_the_list_of_routes_above_is_whole(client):
         "{webhook}": "{webhookId}",
         ID: "{keyId}",
         MASTER_KEY: "{fingerprint}",
+        CALL_ID: "{callId}",
         "{name}": "{workflowName}",
     }
     shape |= {"{delivery}": "{deliveryId}", "{replay}": "{replayId}", "{call}": "{callId}"}

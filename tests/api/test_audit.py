@@ -127,7 +127,14 @@ async def stage(acme, deliveries, n8n):
     await acme.client.post(f"{acme.path}/integrations/n8n", json={"baseUrl": "https://n.example.com"})
     replay = await acme.client.post(f"/api/tenants/{acme.id}/deliveries/replay", json={"ratePerSecond": 0.1})
     key = await acme.key()
-    named = {"webhookId": webhook["id"], "deliveryId": ended, "replayId": replay.json()["id"], "keyId": key["id"]}
+    call = (await acme.calls())[0]["id"]
+    named = {
+        "webhookId": webhook["id"],
+        "deliveryId": ended,
+        "callId": call,
+        "replayId": replay.json()["id"],
+        "keyId": key["id"],
+    }
     return {"tenantId": acme.id, "kind": "n8n", "fingerprint": "mk_" + "0" * 16, "workflowName": "orders", **named}
 
 

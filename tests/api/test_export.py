@@ -117,7 +117,7 @@ async def test_an_empty_export_is_a_file_too(client, acme, form):
     content = (await exported(client, acme, form)).content
     if form == "csv":
         assert rows_of(content.decode()) == []
-        assert content.endswith(b",altered\r\n")
+        assert content.endswith(b",expungedAt\r\n")
     elif form == "ndjson":
         assert content == b""
     else:
@@ -267,4 +267,8 @@ async def test_a_slow_client_holds_no_connection(app, much, platform_key, owner)
     ):
         await anext(answer.aiter_raw())
         await asyncio.sleep(0.5)  # buffers are full: nothing more is read
-        assert (await owner(held))[0][0] == 0
+        seen = []
+        while 0 not in seen:  # others have short transactions now and then; one that is held would be there each time
+            assert len(seen) < 50
+            seen.append((await owner(held))[0][0])
+            await asyncio.sleep(0.02)

@@ -95,7 +95,8 @@ class World:
         ended = (await app.deliveries.list_deliveries(TENANT, DeliveryFilter(ENDED), limit=1)).items[0]
         replays = (await app.replays.list_page(TENANT, limit=1)).items
         replay = replays[0] if replays else await app.replays.start(TENANT, DeliveryFilter(ENDED))
-        return {"deliveryId": str(ended.id), "replayId": str(replay.id)}
+        calls = (await app.deliveries.get_delivery(TENANT, ended.id)).call_ids
+        return {"deliveryId": str(ended.id), "replayId": str(replay.id), "callId": str(calls[0])}
 
 
 @pytest.fixture(scope="module")
@@ -134,10 +135,16 @@ OPERATIONS = [
         for question in ("summary", "series", "errors", "slowest", "failing", "heatmap", "health")
     ],
     *[("GET", f"{PLATFORM}/analytics/{name}") for name in ("summary", "series", "errors", "heatmap", "tenants")],
+    ("GET", f"{HOOKS}/analytics/export"),
+    ("GET", f"{TENANTS}/{{tenantId}}/calls/{{callId}}"),
+    *[("GET", f"{PLATFORM}/calls{tail}") for tail in ("", "/export", "/{callId}")],
     ("GET", f"{HOOKS}/analytics/live"),
     ("GET", f"{PLATFORM}/calls/live"),
     *[(method, f"{PLATFORM}/api-keys") for method in ("GET", "POST")],
     ("DELETE", f"{PLATFORM}/api-keys/{{keyId}}"),
+    ("GET", f"{PLATFORM}/storage"),
+    ("POST", f"{TENANTS}/{{tenantId}}/calls/{{callId}}/expunge"),
+    ("POST", f"{TENANTS}/{{tenantId}}/deliveries/{{deliveryId}}/expunge"),
     ("GET", f"{PLATFORM}/keys"),
     ("POST", f"{PLATFORM}/keys/rotate"),
     ("POST", f"{PLATFORM}/keys/{{fingerprint}}/retire"),

@@ -6,7 +6,18 @@ import pytest
 from tenancy import PLATFORM, is_done, is_problem
 
 TENANTS = f"{PLATFORM}/tenants"
-FIELDS = {"id", "slug", "name", "status", "version", "createdAt", "updatedAt", "rateLimit", "concurrency"}
+FIELDS = {
+    "id",
+    "slug",
+    "name",
+    "status",
+    "version",
+    "createdAt",
+    "updatedAt",
+    "rateLimit",
+    "concurrency",
+    "retentionDays",
+}
 
 
 async def test_create_and_read(client):

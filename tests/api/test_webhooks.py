@@ -15,6 +15,7 @@ FIELDS = {
 }
 POLICY = {
     *("timeoutMs", "maxRetries", "retryOnTimeout", "retryOnWorkflowError", "schedule", "rateLimit", "concurrency"),
+    *("redactPaths", "keepPayloads"),
 }
 URL = "https://n8n.example.com/webhook/orders"
 UNKNOWN = "01890000-0000-7000-8000-000000000000"
@@ -29,7 +30,8 @@ async def test_create_shows_the_signing_secret_once(client, acme):
     assert secret.startswith("whsec_")
     assert (webhook["authType"], webhook["isActive"], webhook["totalCalls"]) == ("none", True, 0)
     assert webhook["previousSigningUntil"] is None
-    assert webhook["policy"] == dict.fromkeys(POLICY) | {"retryOnTimeout": True, "retryOnWorkflowError": True}
+    on = dict.fromkeys(("retryOnTimeout", "retryOnWorkflowError", "keepPayloads"), True)
+    assert webhook["policy"] == dict.fromkeys(POLICY) | on
 
     read = (await client.get(f"{acme.path}/webhooks/{webhook['id']}")).json()
     assert read["signingSecret"]["hint"] == "••••" + secret[-4:]
@@ -116,6 +118,8 @@ async def test_every_field_of_a_policy_is_kept_and_cleared(client, acme):
         "schedule": [1, 60],
         "rateLimit": {"calls": 10, "seconds": 60},
         "concurrency": 2,
+        "redactPaths": ["$.card.number", "$..password"],
+        "keepPayloads": False,
     }
     webhook = await acme.webhook(URL, policy=policy)
     assert webhook["policy"] == policy
@@ -124,7 +128,8 @@ async def test_every_field_of_a_policy_is_kept_and_cleared(client, acme):
         "concurrency": None
     }
     cleared = (await client.put(path, json={"policy": None})).json()["policy"]
-    assert cleared == dict.fromkeys(POLICY) | {"retryOnTimeout": True, "retryOnWorkflowError": True}
+    on = dict.fromkeys(("retryOnTimeout", "retryOnWorkflowError", "keepPayloads"), True)
+    assert cleared == dict.fromkeys(POLICY) | on
 
 
 @pytest.mark.parametrize(

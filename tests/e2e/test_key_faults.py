@@ -190,8 +190,8 @@ STORIES: dict[str, tuple[Story, str, list[int]]] = {
     "rotate.before_commit": (rotating, "serve", [1]),
     "rotate.after_commit": (rotating, "serve", [1]),
     # 1: new data keys; 2 to 4: each table; 5 to 8: once more, nothing left; 9: the old keys destroyed; 10: the end
-    "rekey.before_commit": (rekeying, "worker", [1, 2, 3, 5, 9, 10]),
-    "rekey.after_commit": (rekeying, "serve", [1, 3, 9, 10]),
+    "rekey.before_commit": (rekeying, "worker", [1, 2, 5, 9, 10]),
+    "rekey.after_commit": (rekeying, "serve", [1, 9, 10]),
     "shred.between_writes": (shredding, "serve", [1]),
     "shred.after_commit": (shredding, "serve", [1]),
 }

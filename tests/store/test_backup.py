@@ -384,9 +384,9 @@ async def test_a_day_can_not_be_dropped_under_a_snapshot(empty):
     async with connected(empty) as connection, snapshot(empty):
         await connection.execute("SET lock_timeout = '100ms'")
         with pytest.raises(asyncpg.LockNotAvailableError):
-            await connection.execute("SELECT hookvault_drop_days(current_date + 400)")
+            await connection.execute("SELECT hookvault_drop_day('webhook_analytics', current_date)")
     async with connected(empty) as connection:
-        await connection.execute("SELECT hookvault_drop_days(current_date + 400)")
+        await connection.execute("SELECT hookvault_drop_day('webhook_analytics', current_date)")
 
 
 async def test_tables_of_others_that_refer_to_ours_are_not_emptied_with_them(saved, empty, tmp_path):

@@ -31,6 +31,7 @@ class WebhookCall:
     attempt: int
     retry_of: UUID | None
     altered: bool
+    expunged_at: datetime | None = None
 
     @property
     def cause(self) -> str | None:

@@ -1,8 +1,8 @@
 """What happened: the questions on recorded calls."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -11,10 +11,11 @@ from hookvault.analytics.figures import FiguresService
 from hookvault.analytics.filter import check
 from hookvault.analytics.model import CallFilter, Summary, WebhookCall
 from hookvault.analytics.period import checked_range
+from hookvault.analytics.retention.service import RetentionService
 from hookvault.analytics.walk import Reader, list_page
 from hookvault.clock import now
 from hookvault.db.pool import Database
-from hookvault.errors import InvalidError, NotFoundError
+from hookvault.errors import NotFoundError
 from hookvault.ids import id_time, new_id
 from hookvault.log import get_logger
 from hookvault.paging import Page
@@ -23,9 +24,11 @@ from hookvault.webhooks import store as webhooks
 from hookvault.webhooks.model import CallRecord
 from hookvault.webhooks.payload import encode_payload, storable
 from hookvault.webhooks.record import write_calls
+from hookvault.webhooks.redact import shown
 
 _log = get_logger()
 
+_PATIENCE_DAYS = 2
 _AHEAD = timedelta(days=1)  # as far as another machine's clock may be ahead of ours
 
 
@@ -48,9 +51,10 @@ class OutsideCall:
 class AnalyticsService:
     """The questions on recorded calls, asked alike by the API and Python. They stay answerable after a deletion."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, retention: RetentionService | None = None) -> None:
         self._database = database
         self._figures = FiguresService(database)
+        self._retention = retention or RetentionService(database)
 
     async def create_webhook_analytics(self, tenant_id: str, call: OutsideCall) -> WebhookCall:
         """Keeps a call that was made outside Hookvault (its webhook's counters: `increment_webhook_stats`).
@@ -61,8 +65,8 @@ class AnalyticsService:
         """
         identifier = new_id()
         async with self._database.tenant(tenant_id) as tx:
-            await webhooks.get(tx, call.webhook_id)
-        texts = [_json(value) for value in (call.request_payload, call.response_body, call.metadata)]
+            webhook, _ = await webhooks.get(tx, call.webhook_id)
+        texts = [_json(value, webhook.policy) for value in (call.request_payload, call.response_body, call.metadata)]
         (payload, _), (body, _), (metadata, _) = texts
         record = CallRecord(
             tenant_id,
@@ -116,23 +120,27 @@ class AnalyticsService:
         Raises:
             InvalidError: fewer than 1 day.
         """
-        if not 1 <= days_to_keep <= 36500:
-            raise InvalidError("At least 1 day of calls is kept.")
-        async with self._database.system() as tx:
-            return await store.drop_days(tx, (datetime.now(UTC) - timedelta(days=days_to_keep)).date())
+        return await self._retention.drop_calls(days_to_keep)
 
     async def retain(self, days_to_keep: int) -> None:
-        """Makes the coming days' partitions and drops those past retention. Safe in many processes at once."""
+        """Makes the coming days' partitions and drops those past retention. Safe in many processes at once.
+
+        Deletes as well what tenants keep for a shorter time, and old figures of tenants that are gone. What is not
+        rolled up yet, since histograms and causes are made from the calls, is kept two days longer, and no more than that.
+        """
         await self.make_days()
+        if not await self._retention.is_rolled_up(days_to_keep):
+            _log.warning("calls_kept_longer", reason="the rollups of their time are not built yet")
+            days_to_keep += _PATIENCE_DAYS
         dropped = await self.delete_old_webhook_analytics(days_to_keep)
         if dropped:
             _log.info("old_calls_dropped", calls=dropped)
+        await self._retention.prune_tenants(days_to_keep)
+        await self._retention.prune_gone(days_to_keep)
 
     async def make_days(self, ahead: int = 7) -> None:
         """Makes the partitions for today and the days ahead."""
-        today = datetime.now(UTC).date()
-        async with self._database.system() as tx:
-            await store.make_days(tx, [today + timedelta(days=n) for n in range(ahead + 1)])
+        await self._retention.make_days(ahead)
 
     async def list_webhook_calls(
         self, tenant_id: str, webhook_id: UUID, *, limit: int = 100, cursor: str | None = None
@@ -229,6 +237,10 @@ def _since(which: CallFilter, since: datetime) -> CallFilter:
     return replace(which, start=since if which.start is None else max(which.start, since))
 
 
-def _json(value: Any) -> tuple[bytes | None, bool]:
-    """A value as the record keeps it, and whether it had to be altered."""
-    return (None, False) if value is None else storable(encode_payload(value))
+def _json(value: Any, policy: Mapping[str, Any]) -> tuple[bytes | None, bool]:
+    """A value as the record keeps it under its webhook's policy, and whether it had to be altered."""
+    if value is None:
+        return None, False
+    whole, altered = storable(encode_payload(value))
+    kept = shown(whole, [policy])
+    return kept, altered or kept is not whole

@@ -1,28 +1,29 @@
-"""All SQL that reads recorded calls, and the days they are kept in."""
+"""All SQL that reads recorded calls."""
 
 from collections.abc import Iterator, Sequence
-from datetime import date, datetime
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from hookvault.analytics.cause import cause_sql
 from hookvault.analytics.model import CallFilter, WebhookCall
 from hookvault.db.codec import decode_json
-from hookvault.db.pool import Row, SystemTx, Tx
+from hookvault.db.pool import Row, Tx
 from hookvault.ids import id_time
 from hookvault.webhooks.payload import response_json
+from hookvault.webhooks.redact import shown
 
 _SELECT = """
 SELECT a.id, a.tenant_id, a.webhook_id, w.workflow_name, a."timestamp", a.request_payload, a.request_headers, a.status_code,
     a.response_body, a.response_time, a.success, a.error_code, a.error_message, a.triggered_by, a.metadata, a.delivery_id,
-    a.attempt, a.retry_of, a.altered
+    a.attempt, a.retry_of, a.altered, a.expunged_at, w.policy
 FROM webhook_analytics a LEFT JOIN n8n_webhooks w ON w.tenant_id = a.tenant_id AND w.id = a.webhook_id
 WHERE """
 
 # By itself, with the time that the id tells: a join would have to look into every day, since row-level security lets no
 # function but a leakproof one choose.
 _PAYLOADS = """
-SELECT d.tenant_id, d.id, d.payload
+SELECT d.tenant_id, d.id, d.payload, d.expunged_at, d.kept_policy
 FROM unnest($1::text[], $2::timestamptz[], $3::uuid[]) AS wanted (tenant_id, accepted_at, id)
 JOIN webhook_deliveries d ON d.tenant_id = wanted.tenant_id AND d.accepted_at = wanted.accepted_at AND d.id = wanted.id
 """
@@ -62,10 +63,6 @@ SELECT tenant_id, coalesce(finished_at, clock_timestamp()) + interval '180 secon
 WHERE accepted_at = $1 AND id = $2 AND ($3::text IS NULL OR tenant_id = $3)
 LIMIT 1
 """
-
-_MAKE_DAY = "SELECT hookvault_make_day($1)"
-
-_DROP_DAYS = "SELECT hookvault_drop_days($1)"
 
 
 def calls_statement(which: CallFilter, after: tuple[datetime, UUID] | None, limit: int) -> tuple[str, list[Any]]:
@@ -111,33 +108,28 @@ async def find_span(tx: Tx, identifier: UUID, tenant_id: str | None) -> tuple[st
     return None if row is None else (row["tenant_id"], moment, row["until"])
 
 
-async def make_days(tx: SystemTx, days: Sequence[date]) -> None:
-    """Makes the partitions of days that are missing."""
-    for day in days:
-        await tx.execute(_MAKE_DAY, day)
-
-
-async def drop_days(tx: SystemTx, before: date) -> int:
-    """Drops all days before one; the number of calls that went with them."""
-    return int(await tx.fetchval(_DROP_DAYS, before))
-
-
 async def _calls(tx: Tx, rows: Sequence[Row]) -> list[WebhookCall]:
     """Calls from their rows; one of a delivery shows the delivery's payload, which is stored once for all its calls."""
     wanted = {(row["tenant_id"], row["delivery_id"]) for row in rows if row["delivery_id"] is not None}
-    payloads: dict[tuple[str, UUID], bytes] = {}
+    deliveries: dict[tuple[str, UUID], Row] = {}
     if timed := [(tenant_id, moment, key) for tenant_id, key in wanted if (moment := _moment(key)) is not None]:
         found = await tx.fetch(_PAYLOADS, *map(list, zip(*timed, strict=True)))
-        payloads = {(row["tenant_id"], row["id"]): row["payload"] for row in found}
-    return [_call(row, payloads.get((row["tenant_id"], row["delivery_id"]))) for row in rows]
+        deliveries = {(row["tenant_id"], row["id"]): row for row in found}
+    return [_call(row, deliveries.get((row["tenant_id"], row["delivery_id"]))) for row in rows]
 
 
-def _call(row: Row, payload: bytes | None) -> WebhookCall:
+def _call(row: Row, delivery: Row | None) -> WebhookCall:
+    """A call; one of a delivery shows what may be seen of the delivery's payload."""
     fields = {name: row[name] for name in WebhookCall.__slots__}
+    if fields["expunged_at"] is not None or delivery is None:
+        return WebhookCall(**fields)
+    fields["altered"] = fields["altered"] or delivery["expunged_at"] is not None
+    payload = delivery["payload"]
     if payload is not None:
-        shown, altered = response_json(payload, truncated=False)
-        fields["request_payload"] = None if shown is None else decode_json(shown)
-        fields["altered"] = fields["altered"] or altered
+        whole, altered = response_json(payload, truncated=False)
+        kept = shown(whole, (row["policy"], delivery["kept_policy"]))
+        fields["request_payload"] = None if kept is None else decode_json(kept)
+        fields["altered"] = fields["altered"] or altered or kept is not whole
     return WebhookCall(**fields)
 
 

@@ -21,6 +21,7 @@ from hookvault.api import (
     integrations,
     keys,
     live,
+    retention,
     rotation,
     tenants,
     trial,
@@ -54,6 +55,7 @@ _ROUTERS = (
     deliveries.router,
     keys.router,
     custody.router,
+    retention.router,
     health.router,
     docs.router,
 )

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Query
 
 from hookvault.api.context import Cursor, Limit, Services, TenantID, Who, problems
 from hookvault.api.schemas import AuditEventOut, PageOut
-from hookvault.api.trail import note_listed
+from hookvault.api.trail import note_read
 from hookvault.audit.model import AuditEvent, AuditFilter, Outcome
 from hookvault.ids import NAME_PATTERN
 from hookvault.paging import Page
@@ -23,7 +23,7 @@ async def list_audit_events(
 ) -> PageOut[AuditEventOut]:
     """Who did what in a tenant, newest first."""
     page = await app.audit.list_events(tenant_id, limit=limit, cursor=cursor)
-    note_listed(app, who, tenant_id)
+    note_read(app, who, "audit.listed", tenant_id)
     return _out(page)
 
 
@@ -40,7 +40,7 @@ async def list_all_audit_events(
 ) -> PageOut[AuditEventOut]:
     """Who did what anywhere, the platform's own events among them, newest first."""
     page = await app.audit.list_all(AuditFilter(tenant_id, action, outcome), limit=limit, cursor=cursor)
-    note_listed(app, who, None, tenantId=tenant_id, action=action, outcome=outcome)
+    note_read(app, who, "audit.listed", None, tenantId=tenant_id, action=action, outcome=outcome)
     return _out(page)
 
 

@@ -12,8 +12,9 @@ from hookvault.analytics.export import FORMATS, Format, export, file_name, write
 from hookvault.analytics.filter import LONGEST_TIME, LONGEST_TRIGGER
 from hookvault.analytics.model import CallFilter
 from hookvault.analytics.walk import Reader
-from hookvault.api.context import CallLimit, Cursor, Services, TenantID, problems
+from hookvault.api.context import CallLimit, Cursor, Services, TenantID, Who, problems
 from hookvault.api.schemas import CallOut, PageOut
+from hookvault.api.trail import note_read
 from hookvault.ids import NAME_PATTERN
 
 router = APIRouter(prefix="/api/platform", tags=["Analytics"])
@@ -78,10 +79,12 @@ async def list_tenant_calls(
     responses={**problems(404), **_FILE},
 )
 async def export_tenant_calls(
-    app: Services, tenant_id: TenantID, which: Which, form: FormatOf = "csv"
+    app: Services, who: Who, tenant_id: TenantID, which: Which, form: FormatOf = "csv"
 ) -> StreamingResponse:
     """A tenant's calls as a file, newest first."""
-    return _file(await app.analytics.read_tenant_calls(tenant_id, which), form)
+    file = _file(await app.analytics.read_tenant_calls(tenant_id, which), form)
+    note_read(app, who, "calls.exported", tenant_id, format=form)
+    return file
 
 
 @router.get("/tenants/{tenantId}/calls/{callId}", responses=problems(404))
@@ -100,9 +103,13 @@ async def list_platform_calls(
 
 
 @router.get("/calls/export", response_class=StreamingResponse, responses={**problems(), **_FILE})
-async def export_platform_calls(app: Services, which: WhichOfAll, form: FormatOf = "csv") -> StreamingResponse:
+async def export_platform_calls(
+    app: Services, who: Who, which: WhichOfAll, form: FormatOf = "csv"
+) -> StreamingResponse:
     """All tenants' calls as a file, newest first."""
-    return _file(await app.analytics.read_platform_calls(which), form)
+    file = _file(await app.analytics.read_platform_calls(which), form)
+    note_read(app, who, "calls.exported", None, format=form, tenantId=which.tenant_id)
+    return file
 
 
 @router.get("/calls/{callId}", responses=problems(404))

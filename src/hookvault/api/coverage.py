@@ -52,10 +52,11 @@ AUDIT: Mapping[tuple[str, str], str | Unaudited] = {
     ("GET", f"{_TENANT}/webhooks"): _READ,
     ("POST", f"{_TENANT}/webhooks"): "webhook.created",
     ("GET", f"{_TENANT}/webhooks/analytics"): _READ,
-    ("GET", f"{_TENANT}/webhooks/analytics/export"): _READ,
+    ("GET", f"{_TENANT}/webhooks/analytics/export"): "calls.exported",
     ("GET", f"{_TENANT}/calls/{{callId}}"): _READ,
     ("GET", "/api/platform/calls"): _READ,
-    ("GET", "/api/platform/calls/export"): _READ,
+    ("GET", "/api/platform/calls/export"): "calls.exported",
+    ("GET", "/api/platform/calls/live"): _READ,
     ("GET", "/api/platform/calls/{callId}"): _READ,
     **{
         ("GET", f"{_TENANT}/webhooks/analytics/{question}"): _READ
@@ -66,7 +67,6 @@ AUDIT: Mapping[tuple[str, str], str | Unaudited] = {
         for question in ("summary", "series", "errors", "heatmap", "tenants")
     },
     ("GET", f"{_TENANT}/webhooks/analytics/live"): _READ,
-    ("GET", "/api/platform/calls/live"): _READ,
     ("POST", f"{_TENANT}/webhooks/dry-run"): "webhook.tried",
     ("GET", _WEBHOOK): _READ,
     ("PUT", _WEBHOOK): "webhook.updated",
@@ -84,6 +84,9 @@ AUDIT: Mapping[tuple[str, str], str | Unaudited] = {
     ("GET", f"{_DELIVERIES}/{{deliveryId}}"): _READ,
     ("POST", f"{_DELIVERIES}/{{deliveryId}}/replay"): "delivery.replayed",
     ("POST", f"{_TENANT}/shred"): "tenant.shredded",
+    ("GET", "/api/platform/storage"): _READ,
+    ("POST", f"{_TENANT}/calls/{{callId}}/expunge"): "call.expunged",
+    ("POST", f"{_TENANT}/deliveries/{{deliveryId}}/expunge"): "delivery.expunged",
     ("GET", "/api/platform/keys"): _READ,
     ("POST", "/api/platform/keys/rotate"): "key.rotated",
     ("POST", "/api/platform/keys/{fingerprint}/retire"): "key.retired",

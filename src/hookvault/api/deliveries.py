@@ -10,12 +10,11 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from hookvault.api.context import Cursor, Limit, Services, TenantID, Who, problems
 from hookvault.api.deliver import PATH, perform_delivery
 from hookvault.api.hot import answer_hot
-from hookvault.api.schemas import CallOut, DeliveryAcceptedOut, DeliveryBodyIn, PageOut
-from hookvault.api.story import DeliveryOut, DeliveryStoryOut, ReplayIn, ReplayOut, ReplayPreviewOut
-from hookvault.deliveries.model import DeliveryFilter, Status, Story
+from hookvault.api.schemas import DeliveryAcceptedOut, DeliveryBodyIn, PageOut
+from hookvault.api.story import DeliveryOut, DeliveryStoryOut, ReplayIn, ReplayOut, ReplayPreviewOut, story_out
+from hookvault.deliveries.model import DeliveryFilter, Status
 from hookvault.errors import InvalidError
 from hookvault.ids import NAME_PATTERN
-from hookvault.webhooks.payload import response_json
 
 router = APIRouter(prefix="/api/tenants/{tenantId}/deliveries", tags=["Deliveries"])
 accepting = APIRouter(tags=["Deliveries"])
@@ -125,7 +124,7 @@ async def get_delivery(app: Services, tenant_id: TenantID, delivery_id: Delivery
     """A delivery's whole story: its calls, its trail, and when it is tried next."""
     story = await app.deliveries.get_delivery(tenant_id, delivery_id)
     calls = await app.analytics.get_calls(tenant_id, story.call_ids)
-    return _story_out(story, [CallOut.model_validate(call) for call in calls])
+    return story_out(story, calls)
 
 
 @router.post("/{deliveryId}/replay", status_code=202, responses=problems(404, 409))
@@ -144,11 +143,3 @@ async def _filter(app: Services, tenant_id: str, workflow_name: str | None, whic
         return which
     webhook = await app.webhooks.get_n8n_webhook_by_name(tenant_id, workflow_name)
     return replace(which, webhook_id=webhook.id)
-
-
-def _story_out(story: Story, calls: list[CallOut]) -> DeliveryStoryOut:
-    shown, altered = response_json(story.payload, truncated=False)
-    fields = {name: getattr(story.delivery, name) for name in DeliveryOut.model_fields}
-    return DeliveryStoryOut(
-        **fields, payload=shown, altered=altered, metadata=story.metadata, trail=list(story.trail), calls=calls
-    )

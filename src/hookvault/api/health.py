@@ -1,7 +1,7 @@
 """Health and metrics."""
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from fastapi import APIRouter, Request, Response
 from prometheus_client import (
@@ -14,6 +14,8 @@ from prometheus_client import (
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from hookvault.analytics.retention.model import Storage
+from hookvault.analytics.rolling.store import Rolling
 from hookvault.api.access import authenticate, authorize, is_direct_loopback
 from hookvault.api.context import Services, problems
 from hookvault.api.services import App
@@ -24,13 +26,21 @@ from hookvault.ledger.model import Ledger
 router = APIRouter(tags=["Health"])
 
 
+class Whole(NamedTuple):
+    """What the database knows of the whole installation."""
+
+    ledger: Ledger
+    scan: Scan | None
+    storage: Storage
+    rolling: Rolling
+
+
 class AppCollector(Collector):
     """What this process counts, read at the moment of a scrape. No label names a tenant."""
 
     def __init__(self, app: App) -> None:
         self._app = app
-        self.ledger: Ledger | None = None
-        self.scan: Scan | None = None
+        self.whole: Whole | None = None
 
     def collect(self) -> Iterable[Metric]:
         """Yields every metric of ours."""
@@ -46,10 +56,13 @@ class AppCollector(Collector):
             "hookvault_enqueues_waiting", "Deliveries waiting to be accepted.", self._app.enqueuer.waiting
         )
         yield from _worker_metrics(self._app.metrics)
-        if self.ledger is not None:
-            yield from _ledger_metrics(self.ledger)
-        if self.scan is not None:
-            yield from _scan_metrics(self.scan)
+        if self.whole is None:
+            return
+        yield from _ledger_metrics(self.whole.ledger)
+        if self.whole.scan is not None:
+            yield from _scan_metrics(self.whole.scan)
+        yield from _storage_metrics(self.whole.storage)
+        yield from _rolling_metrics(self.whole.rolling)
 
 
 def _worker_metrics(found: Mapping[str, float]) -> Iterable[Metric]:
@@ -91,6 +104,24 @@ def _scan_metrics(scan: Scan) -> Iterable[Metric]:
         )
 
 
+def _storage_metrics(storage: Storage) -> Iterable[Metric]:
+    """How much room what is kept takes, as of a minute ago at most."""
+    sizes = GaugeMetricFamily("hookvault_storage_bytes", "Bytes in the database, by kind.", labels=["kind"])
+    for kind in storage.kinds:
+        sizes.add_metric([kind.kind], kind.bytes)
+    yield sizes
+    if storage.disk_free is not None:
+        yield GaugeMetricFamily("hookvault_disk_free_bytes", "Left on the embedded database's disk.", storage.disk_free)
+
+
+def _rolling_metrics(rolling: Rolling) -> Iterable[Metric]:
+    """How far the rollups are. Behind, questions are slower, not wrong."""
+    if rolling.behind_s is not None:
+        help_text = "Seconds since the time that rollups reach to; some 500 at most while all is well."
+        yield GaugeMetricFamily("hookvault_rollups_behind_seconds", help_text, rolling.behind_s)
+    yield GaugeMetricFamily("hookvault_rollups_due", "Rollups to be built, or built anew.", rolling.due)
+
+
 class Metrics:
     """One process's metrics."""
 
@@ -103,12 +134,15 @@ class Metrics:
         GCCollector(registry=self._registry)
 
     async def scrape(self) -> bytes:
-        """All metrics as text. Without a database those of the account are missing, and the others are there."""
+        """All metrics as text. Without a database those of the whole installation are missing, and the others are there."""
         try:
-            self._collector.ledger = await self._app.ledger()
-            self._collector.scan = await self._app.scans.last()
+            app = self._app
+            rolling = await app.roller.state()
+            self._collector.whole = Whole(
+                await app.ledger(), await app.scans.last(), await app.retention.storage(), rolling
+            )
         except HookvaultError:
-            self._collector.ledger = self._collector.scan = None
+            self._collector.whole = None
         return generate_latest(self._registry)
 
 

@@ -20,6 +20,7 @@ from hookvault.clock import iso
 from hookvault.ids import NAME_PATTERN
 
 T = TypeVar("T")
+Days = Annotated[int, Field(ge=1, le=36_500, strict=True)]
 Moment = Annotated[datetime, PlainSerializer(iso, when_used="json")]
 
 
@@ -83,6 +84,7 @@ class TenantIn(Wire):
     id: str | None = Field(None, pattern=NAME_PATTERN)
     slug: str | None = Field(None, pattern=NAME_PATTERN)
     name: str = Field(min_length=1, max_length=200)
+    retention_days: Days | None = None
 
 
 class RateLimitIO(Wire):
@@ -93,13 +95,17 @@ class RateLimitIO(Wire):
 
 
 class TenantPatch(Wire):
-    """Changes to a tenant. The limits hold over all its webhooks together; null lifts them."""
+    """Changes to a tenant. The limits hold over all its webhooks together; null lifts them.
+
+    `retentionDays` is for how long its calls and ended deliveries are kept, where that is shorter than the platform's.
+    """
 
     slug: str = Field("", pattern=NAME_PATTERN)
     name: str = Field("", min_length=1, max_length=200)
     status: Literal["active", "suspended"] = "active"
     rate_limit: RateLimitIO | None = None
     concurrency: int | None = Field(None, ge=1, le=10_000, strict=True)
+    retention_days: Days | None = None
 
 
 class TenantOut(Wire):
@@ -114,13 +120,15 @@ class TenantOut(Wire):
     updated_at: Moment
     rate_limit: RateLimitIO | None
     concurrency: int | None
+    retention_days: int | None
 
 
 class PolicyIn(Wire):
     """How a webhook is called; null or absent means the default.
 
     `schedule` is the pauses before a delivery's retries, in seconds; the last one repeats. `retryOnWorkflowError` is about n8n's
-    "Error in workflow": the workflow ran then, perhaps with effects.
+    "Error in workflow": the workflow ran then, perhaps with effects. `redactPaths` (such as `$.card.number`, `$.items[*].email`,
+    `$..password`) lead to what is neither stored nor shown; with `keepPayloads` false no payload, answer or metadata is.
     """
 
     timeout_ms: int | None = Field(None, ge=1, le=120_000, strict=True)
@@ -132,6 +140,8 @@ class PolicyIn(Wire):
     )
     rate_limit: RateLimitIO | None = None
     concurrency: int | None = Field(None, ge=1, le=10_000, strict=True)
+    redact_paths: list[Annotated[str, Field(max_length=200)]] | None = Field(None, max_length=50)
+    keep_payloads: bool | None = Field(None, strict=True)
 
 
 class WebhookFields(Wire):
@@ -193,7 +203,10 @@ class WebhookOut(Wire):
 
 
 class CallOut(Wire):
-    """One recorded call. `responseTime` is in ms; `altered` tells that the record had to differ from what was on the wire."""
+    """One recorded call. `responseTime` is in ms; `altered` tells that the record differs from what was on the wire.
+
+    So it does where a value can't be stored, or the webhook's policy hides some. `expungedAt` is when payloads were removed.
+    """
 
     id: UUID
     tenant_id: str
@@ -216,6 +229,7 @@ class CallOut(Wire):
     attempt: int
     retry_of: UUID | None
     altered: bool
+    expunged_at: Moment | None
 
 
 class FiguresOut(Wire):

@@ -5,6 +5,9 @@ from typing import Protocol
 
 from hookvault.accounts.keys import APIKeyService
 from hookvault.analytics.figures import FiguresService
+from hookvault.analytics.retention.expunge import ExpungeService
+from hookvault.analytics.retention.service import RetentionService
+from hookvault.analytics.rolling.roller import Roller
 from hookvault.analytics.service import AnalyticsService
 from hookvault.analytics.tail.hub import Tail
 from hookvault.audit.service import AuditService
@@ -43,7 +46,10 @@ class App(Protocol):
     trials: TrialService
     analytics: AnalyticsService
     figures: FiguresService
+    roller: Roller
     tail: Tail
+    retention: RetentionService
+    expunging: ExpungeService
     api_keys: APIKeyService
     audit: AuditService
     keys: KeyService

@@ -1,17 +1,24 @@
 """The shapes of deliveries and replays on the wire."""
 
+from collections.abc import Sequence
 from typing import Any, Literal
 from uuid import UUID
 
 from pydantic import Field, field_validator
 
+from hookvault.analytics.model import WebhookCall
 from hookvault.api.schemas import CallOut, Moment, Wire
 from hookvault.db.codec import decode_json
+from hookvault.deliveries.model import Story
 from hookvault.ids import NAME_PATTERN
+from hookvault.webhooks.payload import response_json
 
 
 class DeliveryOut(Wire):
-    """A delivery. `nextAttemptAt` is null while it is called, waits for others of its ordering key, or has ended."""
+    """A delivery. `nextAttemptAt` is null while it is called, waits for others of its ordering key, or has ended.
+
+    `expungedAt` is when its payload was removed, by its webhook's policy or by an admin; it can't be replayed then.
+    """
 
     id: UUID
     tenant_id: str
@@ -30,6 +37,7 @@ class DeliveryOut(Wire):
     deliver_before: Moment | None
     idempotency_key: str | None
     replay_of: UUID | None
+    expunged_at: Moment | None
 
 
 class DeliveryStoryOut(DeliveryOut):
@@ -87,3 +95,17 @@ class ReplayOut(Wire):
     def _camel(cls, value: Any) -> Any:
         names = {"webhook_id": "webhookId", "error_code": "errorCode", "start": "startDate", "end": "endDate"}
         return {names.get(name, name): item for name, item in dict(value).items() if name != "ended_by"}
+
+
+def story_out(story: Story, calls: Sequence[WebhookCall]) -> DeliveryStoryOut:
+    """A delivery's story on the wire."""
+    payload, altered = (None, False) if story.payload is None else response_json(story.payload, truncated=False)
+    fields = {name: getattr(story.delivery, name) for name in DeliveryOut.model_fields}
+    return DeliveryStoryOut(
+        **fields,
+        payload=payload,
+        altered=altered or story.hidden,
+        metadata=story.metadata,
+        trail=[dict(entry) for entry in story.trail],
+        calls=[CallOut.model_validate(call) for call in calls],
+    )

@@ -18,7 +18,9 @@ async def list_tenants(app: Services, limit: Limit = 50, cursor: Cursor = None) 
 @router.post("", status_code=201, responses=problems(409))
 async def create_tenant(app: Services, who: Who, body: TenantIn, response: Response) -> TenantOut:
     """Makes a tenant, with a data key of its own."""
-    tenant = await app.tenants.create_tenant(body.name, tenant_id=body.id, slug=body.slug, actor=who.actor)
+    tenant = await app.tenants.create_tenant(
+        body.name, tenant_id=body.id, slug=body.slug, retention_days=body.retention_days, actor=who.actor
+    )
     response.headers["etag"] = f'"{tenant.version}"'
     return TenantOut.model_validate(tenant)
 

@@ -67,11 +67,11 @@ async def record_failed(app: App, scope: ASGIScope, status: int, code: str) -> N
         _log.warning("audit_not_written", action=route.action, code=code, error=type(error).__name__)
 
 
-def note_listed(app: App, who: Asking, tenant_id: str | None, **which: Any) -> None:
-    """Takes note of who reads the log: a tenant's, or (None) all."""
+def note_read(app: App, who: Asking, deed: str, owner: str | None, /, **which: Any) -> None:
+    """Takes note of who reads what only few should: a tenant's, or (None) all. `which` says how it was narrowed."""
     detail = {name: value for name, value in which.items() if value is not None}
-    target = ("audit", tenant_id or "all")
-    app.audit.tally.note(Happening(who.actor, "audit.listed", target, tenant_id or "", "success", detail))
+    target = (deed.partition(".")[0], owner or "all")
+    app.audit.tally.note(Happening(who.actor, deed, target, owner or "", "success", detail))
 
 
 def _tenant_named(route: Route) -> dict[str, str]:

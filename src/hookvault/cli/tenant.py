@@ -29,10 +29,13 @@ def create(
     ] = None,
     slug: Annotated[str | None, typer.Option("--slug", help="A short name for URLs; the id when absent.")] = None,
     *,
+    retention_days: Annotated[
+        int | None, typer.Option(help="Days that its calls are kept, where fewer than the platform's.")
+    ] = None,
     as_json: AsJSON = False,
 ) -> None:
     """Make a tenant, with a data key of its own."""
-    tenant = finish(_create(name, tenant_id, slug))
+    tenant = finish(_create(name, tenant_id, slug, retention_days))
     note(f"Tenant {tenant.id} is made.")
     show_one(tenant, as_json=as_json)
 
@@ -58,9 +61,11 @@ async def _all() -> list[Tenant]:
     return found
 
 
-async def _create(name: str, tenant_id: str | None, slug: str | None) -> Tenant:
+async def _create(name: str, tenant_id: str | None, slug: str | None, retention_days: int | None) -> Tenant:
     async with opened() as services:
-        return await services.tenants.create_tenant(name, tenant_id=tenant_id, slug=slug, actor=actor())
+        return await services.tenants.create_tenant(
+            name, tenant_id=tenant_id, slug=slug, retention_days=retention_days, actor=actor()
+        )
 
 
 async def _get(tenant_id: str) -> Tenant:

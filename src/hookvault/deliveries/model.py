@@ -55,6 +55,17 @@ class Delivery:
     deliver_before: datetime | None
     idempotency_key: str | None
     replay_of: UUID | None
+    expunged_at: datetime | None
+
+
+class Kept(NamedTuple):
+    """What stays of a delivery's payload and metadata, in place of what was sent."""
+
+    tenant_id: str
+    id: UUID
+    accepted_at: datetime
+    payload: bytes | None
+    metadata: bytes | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +80,14 @@ class Hold:
 
 @dataclass(frozen=True, slots=True)
 class Story:
-    """All that is known of a delivery. `trail` is what was decided, oldest first; times in it are ISO 8601."""
+    """All that is known of a delivery. `trail` is what was decided, oldest first; times in it are ISO 8601.
+
+    `payload` is what may be shown of it, byte for byte but for what is `hidden`.
+    """
 
     delivery: Delivery
-    payload: bytes
+    payload: bytes | None
+    hidden: bool
     metadata: Any
     trail: Sequence[Mapping[str, Any]]
     call_ids: Sequence[UUID]

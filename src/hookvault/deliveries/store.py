@@ -7,7 +7,7 @@ from uuid import UUID
 
 from hookvault.clock import iso
 from hookvault.db.pool import Row, SystemTx, TenantTx, Tx
-from hookvault.deliveries.model import Delivery, DeliveryFilter, Hold, NewDelivery, Replay
+from hookvault.deliveries.model import Delivery, DeliveryFilter, Hold, Kept, NewDelivery, Replay
 from hookvault.ids import id_time
 from hookvault.paging import Page, cut, encode_cursor, time_id_cursor
 
@@ -84,15 +84,17 @@ _SHOWN = f"""d.id, d.tenant_id, d.webhook_id, w.workflow_name,
     CASE WHEN d.status = 'pending' AND {_HELD} THEN 'held' ELSE d.status END AS status, d.accepted_at, d.finished_at,
     CASE WHEN q.ready THEN now() WHEN q.leased_by IS NULL THEN nullif(q.due_at, 'infinity') END AS next_attempt_at,
     CASE WHEN d.status = 'pending' THEN coalesce(q.attempts, 0) ELSE d.attempts END AS attempts, d.status_code, d.error_code,
-    d.error_message, d.triggered_by, d.ordering_key, d.deliver_before, d.idempotency_key, d.replay_of"""
+    d.error_message, d.triggered_by, d.ordering_key, d.deliver_before, d.idempotency_key, d.replay_of, d.expunged_at"""
 
 _JOINED = """FROM webhook_deliveries d LEFT JOIN delivery_queue q ON q.tenant_id = d.tenant_id AND q.id = d.id
 LEFT JOIN n8n_webhooks w ON w.tenant_id = d.tenant_id AND w.id = d.webhook_id
 WHERE d.tenant_id = $1"""
 
+_REPLAYABLE = "w.deleted_at IS NULL AND w.id IS NOT NULL AND d.expunged_at IS NULL"
+
 _LIST = f"SELECT {_SHOWN} {_JOINED}"
 
-_STORY = f"""SELECT {_SHOWN}, d.payload, d.metadata, d.trail || coalesce(q.trail, '[]') AS trail {_JOINED}
+_STORY = f"""SELECT {_SHOWN}, d.payload, d.metadata, w.policy, d.kept_policy, d.trail || coalesce(q.trail, '[]') AS trail {_JOINED}
 AND d.accepted_at = $2 AND d.id = $3"""
 
 _HOLDS = """
@@ -114,6 +116,7 @@ WITH given AS (
     SELECT g.id, g.accepted_at, g.place, d.id AS replay_of, d.webhook_id, d.payload, d.triggered_by, d.metadata, d.timeout_ms,
         d.max_retries, d.ordering_key
     FROM given g JOIN webhook_deliveries d ON d.tenant_id = $1 AND d.accepted_at = g.old_at AND d.id = g.old_id
+        AND d.expunged_at IS NULL
 ), stored AS (
     INSERT INTO webhook_deliveries (tenant_id, id, accepted_at, webhook_id, payload, triggered_by, metadata, timeout_ms,
         max_retries, ordering_key, replay_of)
@@ -168,6 +171,23 @@ UPDATE delivery_replays SET done = done + $3, after_at = $4, after_id = $5,
     updated_at = greatest(updated_at + make_interval(secs => $3 / rate), clock_timestamp() - interval '1 second'),
     status = CASE WHEN $6 THEN 'finished' ELSE status END, finished_at = CASE WHEN $6 THEN clock_timestamp() END
 WHERE tenant_id = $1 AND id = $2
+"""
+
+
+# Only of what is delivered: a late answer of a worker that lost its lease must not take from another what that one sends.
+_STRIP = """
+UPDATE webhook_deliveries d SET payload = k.payload, metadata = k.metadata, expunged_at = clock_timestamp()
+FROM unnest($1::text[], $2::uuid[], $3::timestamptz[], $4::bytea[], $5::jsonb[])
+    AS k (tenant_id, id, accepted_at, payload, metadata)
+WHERE d.tenant_id = k.tenant_id AND d.accepted_at = k.accepted_at AND d.id = k.id AND d.accepted_at >= $6 AND d.accepted_at <= $7
+    AND d.status = 'delivered' AND d.expunged_at IS NULL
+"""
+
+# With a tenant its webhooks' rows go: what waits keeps the policy that hides it.
+_KEEP_POLICIES = """
+UPDATE webhook_deliveries d SET kept_policy = w.policy FROM delivery_queue q, n8n_webhooks w
+WHERE q.tenant_id = $1 AND w.tenant_id = q.tenant_id AND w.id = q.webhook_id AND w.policy ?| ARRAY['redactPaths', 'keepPayloads']
+    AND d.tenant_id = q.tenant_id AND d.accepted_at = q.accepted_at AND d.id = q.id
 """
 
 
@@ -236,7 +256,7 @@ async def list_page(tx: TenantTx, which: DeliveryFilter, *, limit: int, cursor: 
 async def count(tx: Tx, tenant_id: str, which: DeliveryFilter) -> int:
     """How many deliveries a replay of this filter would make again."""
     conditions, values = _conditions(which)
-    statement = " AND ".join(["w.deleted_at IS NULL AND w.id IS NOT NULL", *conditions])
+    statement = " AND ".join([_REPLAYABLE, *conditions])
     found = await tx.fetchval(f"SELECT count(*) {_JOINED} AND {statement}", tenant_id, *values)
     return int(found)
 
@@ -248,7 +268,7 @@ async def list_from(
     conditions, values = _conditions(which)
     values += after
     place = f"(d.accepted_at, d.id) > (${len(values)}, ${len(values) + 1})"
-    statement = " AND ".join(["w.deleted_at IS NULL AND w.id IS NOT NULL", *conditions, place])
+    statement = " AND ".join([_REPLAYABLE, *conditions, place])
     rows = await tx.fetch(
         f"SELECT d.id, d.accepted_at {_JOINED} AND {statement} ORDER BY d.accepted_at, d.id LIMIT {limit}",
         tenant_id,
@@ -295,6 +315,17 @@ async def list_replays(tx: TenantTx, *, limit: int, cursor: str | None) -> Page[
 async def cancel_replay(tx: TenantTx, replay_id: UUID) -> bool:
     """Stops a replay; whether it was running."""
     return await tx.execute(_CANCEL_REPLAY, tx.tenant_id, replay_id) > 0
+
+
+async def strip(tx: SystemTx, kept: Sequence[Kept]) -> None:
+    """Leaves of delivered payloads what may be kept, in the transaction that ends them."""
+    moments = [item.accepted_at for item in kept]
+    await tx.execute(_STRIP, *zip(*kept, strict=True), min(moments), max(moments))
+
+
+async def keep_policies(tx: SystemTx, tenant_id: str) -> None:
+    """Notes with what waits of a tenant that is being deleted what may be shown of it."""
+    await tx.execute(_KEEP_POLICIES, tenant_id)
 
 
 async def forget_replays(tx: SystemTx, tenant_id: str) -> None:

@@ -87,12 +87,15 @@ CROSS JOIN LATERAL (
 ) d
 """
 
-# What every way to an end shares: the job goes, its story ends, the ledger counts it. {gone} says which jobs.
+# What every way to an end shares: the job goes, its story ends, the ledger counts it. {gone} says which jobs. What failed keeps
+# its payload, and with it the policy that hides it.
 _END = """
 , story AS (
     UPDATE webhook_deliveries d SET status = e.status, attempts = e.attempts, status_code = e.status_code,
         error_code = e.error_code, error_message = e.error_message, finished_at = clock_timestamp(),
-        trail = d.trail || e.trail || e.events
+        trail = d.trail || e.trail || e.events, kept_policy = CASE WHEN e.status <> 'delivered' THEN coalesce(d.kept_policy, (
+            SELECT w.policy FROM n8n_webhooks w WHERE w.tenant_id = d.tenant_id AND w.id = d.webhook_id
+                AND w.policy ?| ARRAY['redactPaths', 'keepPayloads'])) END
     FROM gone e
     WHERE d.tenant_id = e.tenant_id AND d.accepted_at = e.accepted_at AND d.id = e.id
         AND d.accepted_at >= $1 AND d.accepted_at <= $2
@@ -379,11 +382,6 @@ async def keep_time(tx: SystemTx) -> timedelta | None:
 async def oldest(tx: SystemTx) -> datetime | None:
     """When the oldest delivery that is not ended was accepted."""
     return await tx.fetchval(_OLDEST)  # type: ignore[no-any-return]
-
-
-async def drop_days(tx: SystemTx, before: Any) -> int:
-    """Drops the deliveries of all days before one; the number of days."""
-    return int(await tx.fetchval("SELECT hookvault_drop_delivery_days($1)", before))
 
 
 def _span(moments: Sequence[datetime]) -> tuple[datetime, datetime]:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from hookvault.admission import store as admission
-from hookvault.admission.model import RateLimit, check_concurrency, check_rate_limit
+from hookvault.admission.model import RateLimit, check_concurrency, check_rate_limit, is_whole
 from hookvault.audit import store as audit
 from hookvault.audit.model import IN_PROCESS, Actor
 from hookvault.clock import now
@@ -23,6 +23,7 @@ from hookvault.tenants.model import Tenant, TenantStatus
 from hookvault.vault.service import Vault
 
 _NAME_LENGTH = 200
+MAX_RETENTION_DAYS = 36_500
 
 
 class TenantService:
@@ -39,9 +40,12 @@ class TenantService:
         tenant_id: str | None = None,
         slug: str | None = None,
         status: TenantStatus = "active",
+        retention_days: int | None = None,
         actor: Actor = IN_PROCESS,
     ) -> Tenant:
         """Makes a tenant with its own data key. The id defaults to the slug, and both to a form of the name.
+
+        Its calls are kept for `retention_days`, where that is shorter than the platform's retention.
 
         Raises:
             InvalidError: a name, id or slug that is not acceptable.
@@ -50,7 +54,10 @@ class TenantService:
         _check_display_name(name)
         base = tenant_id or slug or _derived(name)
         moment = now()
-        tenant = Tenant(tenant_id or base, slug or base, name.strip(), status, 1, moment, moment)
+        tenant = Tenant(
+            tenant_id or base, slug or base, name.strip(), status, 1, moment, moment, retention_days=retention_days
+        )
+        _check_retention(retention_days)
         _check_name("id", tenant.id)
         _check_name("slug", tenant.slug)
         async with self._database.system() as tx:
@@ -79,7 +86,7 @@ class TenantService:
         if_version: int | None = None,
         actor: Actor = IN_PROCESS,
     ) -> Tenant:
-        """Changes any of name, slug, status, rate_limit and concurrency. A suspended tenant's deliveries are held.
+        """Changes any of name, slug, status, rate_limit, concurrency and retention_days. A suspended tenant's deliveries are held.
 
         Raises:
             NotFoundError: code `tenant_not_found`.
@@ -109,6 +116,7 @@ class TenantService:
         Its calls, deliveries and audit events stay readable; deliveries that were waiting end `failed`.
         """
         async with self._database.system() as tx:
+            await deliveries.keep_policies(tx, tenant_id)
             if await store.delete(tx, tenant_id):
                 await self._vault.delete_keys(tx, tenant_id)
                 await admission.forget_tenant(tx, tenant_id)
@@ -124,7 +132,7 @@ def _derived(name: str) -> str:
 
 
 def _check_changes(changes: Mapping[str, Any]) -> None:
-    unknown = set(changes) - {"name", "slug", "status", "rate_limit", "concurrency"}
+    unknown = set(changes) - {"name", "slug", "status", "rate_limit", "concurrency", "retention_days"}
     if unknown:
         raise InvalidError(f"A tenant has no field {min(unknown)} to change.")
     if "name" in changes:
@@ -137,6 +145,13 @@ def _check_changes(changes: Mapping[str, Any]) -> None:
         check_rate_limit("rateLimit", changes["rate_limit"])
     if changes.get("concurrency") is not None:
         check_concurrency("concurrency", changes["concurrency"])
+    _check_retention(changes.get("retention_days"))
+
+
+def _check_retention(days: object) -> None:
+    if days is not None and not is_whole(days, 1, MAX_RETENTION_DAYS):
+        message = f"must be a whole number of days from 1 to {MAX_RETENTION_DAYS}"
+        raise InvalidError(f"retentionDays {message}.", errors=[{"field": "retentionDays", "message": message}])
 
 
 def _check_display_name(name: object) -> None:

@@ -13,10 +13,11 @@ from hookvault.tenants.model import Tenant
 _CURSOR = "tenants"
 
 _INSERT = """
-INSERT INTO tenants (id, slug, name, status, version, created_at, updated_at) VALUES ($1, $2, $3, $4, $5, $6, $7)
+INSERT INTO tenants (id, slug, name, status, version, created_at, updated_at, retention_days)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
 """
 
-_COLUMNS = "id, slug, name, status, version, created_at, updated_at, rate_limit, concurrency"
+_COLUMNS = "id, slug, name, status, version, created_at, updated_at, rate_limit, concurrency, retention_days"
 
 _GET = f"SELECT {_COLUMNS} FROM tenants WHERE id = $1"  # noqa: S608 - constants only
 
@@ -27,7 +28,8 @@ SELECT {_COLUMNS} FROM tenants WHERE $1::text IS NULL OR id > $1 ORDER BY id LIM
 """  # noqa: S608 - constants only
 
 _UPDATE = """
-UPDATE tenants SET slug = $2, name = $3, status = $4, version = $5, updated_at = $6, rate_limit = $7, concurrency = $8
+UPDATE tenants SET slug = $2, name = $3, status = $4, version = $5, updated_at = $6, rate_limit = $7, concurrency = $8,
+    retention_days = $9
 WHERE id = $1
 """
 
@@ -36,7 +38,7 @@ _DELETE = "DELETE FROM tenants WHERE id = $1"
 
 async def insert(tx: SystemTx, tenant: Tenant) -> None:
     """Stores a new tenant. Raises ConflictError, code `tenant_exists`, when its id or slug is taken."""
-    values = (tenant.status, tenant.version, tenant.created_at, tenant.updated_at)
+    values = (tenant.status, tenant.version, tenant.created_at, tenant.updated_at, tenant.retention_days)
     try:
         await tx.execute(_INSERT, tenant.id, tenant.slug, tenant.name, *values)
     except asyncpg.UniqueViolationError as error:
@@ -68,7 +70,7 @@ async def update(tx: TenantTx, tenant: Tenant) -> None:
     """Stores a tenant's changed fields. Raises ConflictError, code `tenant_exists`, when the slug is taken."""
     try:
         limit = tenant.rate_limit
-        limits = (None if limit is None else limit._asdict(), tenant.concurrency)
+        limits = (None if limit is None else limit._asdict(), tenant.concurrency, tenant.retention_days)
         values = (tenant.slug, tenant.name, tenant.status, tenant.version, tenant.updated_at, *limits)
         await tx.execute(_UPDATE, tenant.id, *values)
     except asyncpg.UniqueViolationError as error:

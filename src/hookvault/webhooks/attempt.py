@@ -66,7 +66,16 @@ def record_of(
     retry_of: UUID | None = None,
     delivery_id: UUID | None = None,
 ) -> CallRecord:
-    """The row of webhook_analytics of an attempt. A delivery's payload is kept once, with the delivery."""
+    """The row of webhook_analytics of an attempt, as the webhook's policy lets it be kept.
+
+    A delivery's payload is kept once, with the delivery.
+    """
+    body = attempt.body
+    redaction = endpoint.redaction
+    if redaction is not None:
+        whole = (payload, metadata, body)
+        payload, metadata, body = kept = tuple(map(redaction.kept, whole))
+        altered = altered or any(one is not other for one, other in zip(kept, whole, strict=True))
     return CallRecord(
         endpoint.tenant_id,
         attempt.id,
@@ -75,7 +84,7 @@ def record_of(
         payload,
         recorded_headers(endpoint, attempt.own),
         attempt.status,
-        attempt.body,
+        body,
         attempt.elapsed_ms,
         attempt.verdict.success,
         attempt.verdict.code,

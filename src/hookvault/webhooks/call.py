@@ -12,7 +12,7 @@ from hookvault.ids import new_id
 from hookvault.outbound.client import OutboundClient
 from hookvault.webhooks.attempt import Attempt, elapsed_ms, make_attempt, record_of
 from hookvault.webhooks.circuit import Circuits
-from hookvault.webhooks.endpoint import Endpoint
+from hookvault.webhooks.endpoint import Endpoint, Endpoints
 from hookvault.webhooks.gate import Gate
 from hookvault.webhooks.model import MAX_BUDGET_MS, CallRequest, CallResult
 from hookvault.webhooks.outcome import pause_before
@@ -26,9 +26,17 @@ class Caller:
     """Makes calls. One per process: it owns the bound on calls in flight."""
 
     def __init__(
-        self, client: OutboundClient, recorder: Recorder, gate: Gate, limits: Limits, circuits: Circuits
+        self,
+        client: OutboundClient,
+        recorder: Recorder,
+        gate: Gate,
+        limits: Limits,
+        circuits: Circuits,
+        *,
+        endpoints: Endpoints,
     ) -> None:
         self._client = client
+        self._endpoints = endpoints
         self._recorder = recorder
         self._gate = gate
         self._limits = limits
@@ -53,13 +61,16 @@ class Caller:
             UnavailableError: `circuit_open` or `overloaded` before anything was sent, or `recording_unavailable` after.
         """
         budget_s = budget_of(endpoint, request, default_timeout_s)
-        deadline = time.monotonic() + budget_s
+        began = time.monotonic()
+        deadline = began + budget_s
         await self._gate.enter(endpoint.tenant_id, budget_s)
         try:
             await self._limits.enter(endpoint.bounds)
             await self._pass_circuit(endpoint)
             try:
-                attempts, commits = await self._attempts(endpoint, request, deadline, call_id or new_id())
+                attempts, commits, kept = await self._attempts(
+                    endpoint, request, (began, deadline), call_id or new_id()
+                )
             finally:
                 self._limits.leave(endpoint.bounds)
         finally:
@@ -72,7 +83,7 @@ class Caller:
                 await self._circuits.close(endpoint.tenant_id, endpoint.webhook_id)
         elif any(attempt.verdict.broken for attempt in attempts):
             self._circuits.note(endpoint.tenant_id, endpoint.webhook_id)
-        return _result(attempts, time.monotonic() - (deadline - budget_s))
+        return _result(attempts, time.monotonic() - began, kept)
 
     async def _pass_circuit(self, endpoint: Endpoint) -> None:
         """After the limits: a probe that they refuse would be spent for nothing, and leave the circuit open for longer."""
@@ -85,8 +96,9 @@ class Caller:
             raise
 
     async def _attempts(
-        self, endpoint: Endpoint, request: CallRequest, deadline: float, first: UUID
-    ) -> tuple[list[Attempt], list["asyncio.Future[None]"]]:
+        self, endpoint: Endpoint, request: CallRequest, span: tuple[float, float], first: UUID
+    ) -> tuple[list[Attempt], list["asyncio.Future[None]"], bytes | None]:
+        began, deadline = span
         retries = request.max_retries if request.max_retries is not None else endpoint.policy.max_retries or 0
         metadata = None if request.metadata is None else storable(encode_payload(request.metadata))[0]
         payload, altered = storable(request.payload)
@@ -99,7 +111,7 @@ class Caller:
             attempt = await make_attempt(self._client, endpoint, identity, request.payload, remaining)
             attempts.append(attempt)
             record = record_of(
-                endpoint,
+                await self._endpoints.latest(endpoint, began),
                 attempt,
                 number=number,
                 payload=payload,
@@ -110,10 +122,10 @@ class Caller:
             )
             commits.append(self._recorder.put(record))
             if not (pause := self._pause(attempts, retries)) or time.monotonic() + pause >= deadline:
-                return attempts, commits
+                return attempts, commits, record.response_body
             await asyncio.sleep(pause)
             if not await self._may_retry(endpoint):
-                return attempts, commits
+                return attempts, commits, record.response_body
 
     def _pause(self, attempts: list[Attempt], retries: int) -> float | None:
         attempt, number = attempts[-1], len(attempts)
@@ -141,7 +153,7 @@ def budget_of(endpoint: Endpoint, request: CallRequest, default_timeout_s: float
     return min(request.timeout_ms or endpoint.policy.timeout_ms or default_timeout_s * 1000, MAX_BUDGET_MS) / 1000
 
 
-def _result(attempts: list[Attempt], elapsed_s: float) -> CallResult:
+def _result(attempts: list[Attempt], elapsed_s: float, kept: bytes | None) -> CallResult:
     last = attempts[-1]
     return CallResult(
         call_id=attempts[0].id,
@@ -152,4 +164,5 @@ def _result(attempts: list[Attempt], elapsed_s: float) -> CallResult:
         attempts=len(attempts),
         error_code=last.verdict.code,
         error_message=last.verdict.message,
+        kept_body=kept,
     )

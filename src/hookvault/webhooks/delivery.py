@@ -12,7 +12,7 @@ import msgspec
 
 from hookvault.admission.idempotency import IdempotencyKeys, check_key, hash_request
 from hookvault.clock import iso, now
-from hookvault.db.pool import Database, TenantTx
+from hookvault.db.pool import Database, Row, TenantTx
 from hookvault.deliveries import store
 from hookvault.deliveries.model import Delivery, DeliveryFilter, NewDelivery, Story, event
 from hookvault.errors import ConflictError, HookvaultError, InvalidError, NotFoundError, TooLargeError
@@ -23,7 +23,8 @@ from hookvault.webhooks.edit import fault
 from hookvault.webhooks.endpoint import Endpoints
 from hookvault.webhooks.enqueue import Accepted, Enqueuer
 from hookvault.webhooks.model import MAX_BUDGET_MS, MAX_RETRIES, CallRequest
-from hookvault.webhooks.payload import check_depth, encode_payload, storable
+from hookvault.webhooks.payload import check_depth, encode_payload, response_json, storable
+from hookvault.webhooks.redact import shown
 
 MAX_ORDERING_KEY = 200
 LONGEST_WAIT = timedelta(days=3652)
@@ -127,7 +128,7 @@ class DeliveryService:
             delivery, row = found
             trail = await _told(tx, delivery, row["trail"])
         calls = [UUID(entry["callId"]) for entry in trail if "callId" in entry]
-        return Story(delivery, row["payload"], row["metadata"], trail, calls)
+        return Story(delivery, *_shown(row), trail, calls)
 
     async def list_deliveries(
         self, tenant_id: str, which: DeliveryFilter, *, limit: int = 50, cursor: str | None = None
@@ -217,8 +218,31 @@ async def _told(tx: TenantTx, delivery: Delivery, stored: Sequence[Any]) -> list
     return sorted(trail, key=lambda entry: str(entry["at"]))
 
 
+def _shown(row: Row) -> tuple[bytes | None, bool, Any]:
+    """What may be shown of a delivery's payload, whether that is less than what was sent, and what of its metadata."""
+    policies = [policy for policy in (row["policy"], row["kept_policy"]) if policy]
+    payload, metadata, hidden = row["payload"], row["metadata"], row["expunged_at"] is not None
+    if payload is not None and policies:
+        whole, _ = response_json(payload, truncated=False)
+        kept = shown(whole, policies)
+        if kept is not whole:
+            payload, hidden = kept, True
+    if metadata is not None and policies:
+        kept = shown(encode_payload(metadata), policies)
+        metadata = None if kept is None else json.loads(kept)
+    return payload, hidden, metadata
+
+
 def not_ended(delivery: Delivery) -> ConflictError:
     """The error for a delivery that is still under way."""
     return ConflictError(
         f"The delivery is {delivery.status}; only one that has ended can be made again.", code="delivery_not_ended"
+    )
+
+
+def payload_expunged(delivery_id: UUID) -> ConflictError:
+    """The error for a delivery that can't be made again, since what it sent is gone."""
+    return ConflictError(
+        f"What delivery {delivery_id} sent is not kept any more, by its webhook's policy or since it was expunged; send it anew.",
+        code="payload_expunged",
     )

@@ -15,6 +15,7 @@ from hookvault.outbound.errors import InvalidURLError
 from hookvault.outbound.guard import AddressPolicy, parse_target
 from hookvault.webhooks.headers import HEADER_NAME, OWN_PREFIX, RESERVED
 from hookvault.webhooks.model import MAX_BUDGET_MS, MAX_RETRIES
+from hookvault.webhooks.redact import check_paths
 from hookvault.webhooks.seal import POLICY_FIELDS
 
 EDITABLE = frozenset(
@@ -152,7 +153,7 @@ def check_policy(policy: Mapping[str, Any]) -> dict[str, Any]:
     for name, highest, lowest in whole:
         if not is_whole(kept.get(name, lowest), lowest, highest):
             raise fault(f"policy.{name}", f"must be a whole number from {lowest} to {highest}")
-    for name in ("retryOnTimeout", "retryOnWorkflowError"):
+    for name in ("retryOnTimeout", "retryOnWorkflowError", "keepPayloads"):
         if not isinstance(kept.get(name, True), bool):
             raise fault(f"policy.{name}", "must be true or false")
     schedule = kept.get("schedule", [1])
@@ -160,6 +161,9 @@ def check_policy(policy: Mapping[str, Any]) -> dict[str, Any]:
         raise fault("policy.schedule", f"must be a list of 1 to {MAX_RETRIES} pauses in seconds")
     if not all(is_whole(pause, 1, _DAY_S) for pause in schedule):
         raise fault("policy.schedule", f"must hold whole seconds from 1 to {_DAY_S}")
+    check_paths(kept.get("redactPaths", []))
+    if kept.get("redactPaths") == []:
+        del kept["redactPaths"]
     if "rateLimit" in kept:
         check_rate_limit("policy.rateLimit", kept["rateLimit"])
     return kept

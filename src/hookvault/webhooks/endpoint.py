@@ -11,7 +11,7 @@ from uuid import UUID
 from hookvault.admission.model import WHOLE_TENANT, Bound
 from hookvault.clock import now
 from hookvault.db.pool import Database
-from hookvault.errors import ConflictError, NotFoundError, VaultError
+from hookvault.errors import ConflictError, HookvaultError, NotFoundError, VaultError
 from hookvault.log import get_logger
 from hookvault.outbound.guard import AddressPolicy, Target, parse_target
 from hookvault.vault.secret import HIDDEN, Secret
@@ -19,6 +19,7 @@ from hookvault.vault.service import TenantCipher, Vault
 from hookvault.webhooks import store
 from hookvault.webhooks.echo import Redactor
 from hookvault.webhooks.model import AuthType, Policy, StoredWebhook
+from hookvault.webhooks.redact import Redaction, redaction_of
 from hookvault.webhooks.seal import place, policy_of
 from hookvault.webhooks.signing import Signer
 
@@ -33,7 +34,7 @@ class Endpoint:
     """What one call needs of a webhook. What is worked out from its fields is worked out once, not for every call.
 
     `previous_secret` signs too until `previous_until`. `bounds` are the limits in force; `circuit_open` asks for a probe first;
-    `refusal` is the code and message of why it may not be called now.
+    `refusal` is the code and message of why it may not be called now. `saved` is false where its fields are only tried.
     """
 
     tenant_id: str
@@ -52,6 +53,12 @@ class Endpoint:
     bounds: tuple[Bound, ...] = ()
     circuit_open: bool = False
     refusal: tuple[str, str] | None = None
+    saved: bool = True
+
+    @cached_property
+    def redaction(self) -> Redaction | None:
+        """What of its payloads is kept; None is all of them."""
+        return redaction_of(self.policy.redact_paths, self.policy.keep_payloads)
 
     @cached_property
     def _signers(self) -> tuple[Signer, ...]:
@@ -96,6 +103,8 @@ class Endpoints:
         self._known: dict[tuple[str, str], tuple[float, Endpoint]] = {}
         self._loading: dict[tuple[str, str], asyncio.Task[Endpoint]] = {}
         self._versions: dict[UUID, tuple[str, Endpoint]] = {}
+        self._changed: dict[str, float] = {}
+        self._all_changed = 0.0
 
     async def find(self, tenant_id: str, workflow_name: str) -> Endpoint:
         """The webhook of a workflow, ready to be called.
@@ -148,10 +157,14 @@ class Endpoints:
 
     def open(self, webhook: StoredWebhook, cipher: TenantCipher) -> Endpoint:
         """A webhook that need not be stored, ready to be called. Raises CipherError."""
-        return _opened(webhook, cipher, self._addresses)
+        return replace(_opened(webhook, cipher, self._addresses), saved=False)
 
     def forget(self, tenant_id: str) -> None:
         """Drops what is known of a tenant's webhooks, after an admin changed something."""
+        if len(self._changed) >= _CACHED:
+            self._changed.clear()
+            self._all_changed = time.monotonic()
+        self._changed[tenant_id] = time.monotonic()
         for key in [key for key in self._known if key[0] == tenant_id]:
             del self._known[key]
         for key in [key for key in self._loading if key[0] == tenant_id]:
@@ -159,8 +172,22 @@ class Endpoints:
 
     def forget_all(self) -> None:
         """Drops all that is known by name. What is known by id is compared by version each time."""
+        self._all_changed = time.monotonic()
         self._known.clear()
         self._loading.clear()
+
+    async def latest(self, endpoint: Endpoint, since: float) -> Endpoint:
+        """The webhook as it is now, should a change of its tenant have been heard of since a moment of the monotonic clock.
+
+        What is recorded follows the policy in force when a call ends. One that is gone or can't be read stays as it was.
+        """
+        if max(self._changed.get(endpoint.tenant_id, 0.0), self._all_changed) < since or not endpoint.saved:
+            return endpoint
+        try:
+            found = await self._load_many([endpoint.webhook_id], [endpoint.tenant_id])
+        except HookvaultError:
+            return endpoint
+        return found[0] if found else endpoint
 
     def _forget_load(self, key: tuple[str, str], done: "asyncio.Task[Endpoint]") -> None:
         if self._loading.get(key) is done:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, NamedTuple
 from uuid import UUID
@@ -30,7 +30,10 @@ class SecretMark:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """How a webhook is called. None means the service's default."""
+    """How a webhook is called, and what is kept of it. None means the service's default.
+
+    `redact_paths` lead to what is neither stored nor shown (see `redact`); without `keep_payloads` no payload is.
+    """
 
     timeout_ms: int | None = None
     max_retries: int | None = None
@@ -39,6 +42,8 @@ class Policy:
     schedule: tuple[int, ...] | None = None
     rate_limit: RateLimit | None = None
     concurrency: int | None = None
+    redact_paths: tuple[str, ...] | None = None
+    keep_payloads: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +165,10 @@ class CallRequest:
 
 @dataclass(frozen=True, slots=True)
 class CallResult:
-    """How a call went, after its last attempt. `response_time` is the whole in ms; `response_body` is JSON text."""
+    """How a call went, after its last attempt. `response_time` is the whole in ms; `response_body` is JSON text.
+
+    `kept_body` is what the webhook's policy lets be stored of it.
+    """
 
     call_id: UUID
     success: bool
@@ -171,6 +179,7 @@ class CallResult:
     error_code: str | None = None
     error_message: str | None = None
     replayed: bool = False
+    kept_body: bytes | None = field(default=None, compare=False, repr=False)
 
     @property
     def response(self) -> Any:

@@ -84,13 +84,14 @@ class OnceCaller:
             attempts=row["attempts"],
             error_code=row["error_code"],
             error_message=row["error_message"],
+            kept_body=None if body is None else body.encode(),
         )
 
 
 def _answer(result: CallResult) -> dict[str, Any]:
-    """A result as the key keeps it; the body stays JSON text, so that it is answered as it was the first time."""
-    fields = {name: getattr(result, name) for name in CallResult.__slots__}
-    body = result.response_body
+    """A result as the key keeps it: the body, as far as it may be stored, stays JSON text, to be answered as the first time."""
+    fields = {name: getattr(result, name) for name in CallResult.__slots__ if name != "kept_body"}
+    body = result.kept_body
     return fields | {"call_id": str(result.call_id), "response_body": None if body is None else body.decode()}
 
 

@@ -20,7 +20,7 @@ from hookvault.paging import Page
 from hookvault.tenants import store as tenants
 from hookvault.tenants.history import require_history
 from hookvault.webhooks import store as webhooks
-from hookvault.webhooks.delivery import bounded, check_filter, not_ended
+from hookvault.webhooks.delivery import bounded, check_filter, not_ended, payload_expunged
 
 DEFAULT_RATE = 50.0
 MAX_RATE = 10_000.0
@@ -47,7 +47,7 @@ class ReplayService:
 
         Raises:
             NotFoundError: `delivery_not_found`, or `webhook_not_found` when its webhook was deleted.
-            ConflictError: `delivery_not_ended`.
+            ConflictError: `delivery_not_ended`, or `payload_expunged` when its payload is not kept any more.
         """
         async with self._database.tenant(tenant_id) as tx:
             since = await require_history(tx)
@@ -57,10 +57,14 @@ class ReplayService:
             delivery, _ = found
             if delivery.status not in ENDED:
                 raise not_ended(delivery)
+            if delivery.expunged_at is not None:
+                raise payload_expunged(delivery_id)
             await webhooks.get(tx, delivery.webhook_id)
         made = new_id()
         async with self._database.system() as system:
-            await store.replay(system, tenant_id, [((delivery.id, delivery.accepted_at), made)], self._ledger_id)
+            place = (delivery.id, delivery.accepted_at)
+            if not await store.replay(system, tenant_id, [(place, made)], self._ledger_id):
+                raise payload_expunged(delivery_id)  # in this very moment
             target, detail = ("delivery", str(delivery_id)), {"deliveryId": str(made)}
             await audit.record(system, actor, "delivery.replayed", target, tenant_id=tenant_id, detail=detail)
             fault_point("replay_one.before_commit")

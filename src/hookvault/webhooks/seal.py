@@ -17,6 +17,8 @@ POLICY_FIELDS: Mapping[str, str] = {
     "schedule": "schedule",
     "rateLimit": "rate_limit",
     "concurrency": "concurrency",
+    "redactPaths": "redact_paths",
+    "keepPayloads": "keep_payloads",
 }
 
 
@@ -28,8 +30,9 @@ def place(webhook_id: UUID, field: str) -> Place:
 def policy_of(stored: Mapping[str, Any]) -> Policy:
     """The policy of a webhook from its stored JSON (camelCase)."""
     fields = {POLICY_FIELDS[name]: value for name, value in stored.items() if name in POLICY_FIELDS}
-    if "schedule" in fields:
-        fields["schedule"] = tuple(fields["schedule"])
+    for name in ("schedule", "redact_paths"):
+        if name in fields:
+            fields[name] = tuple(fields[name])
     if "rate_limit" in fields:
         fields["rate_limit"] = RateLimit(**fields["rate_limit"])
     return Policy(**fields)

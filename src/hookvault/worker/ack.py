@@ -9,6 +9,8 @@ import asyncpg
 
 from hookvault.db.pool import Database, SystemTx
 from hookvault.db.writer import Writer
+from hookvault.deliveries import store as deliveries
+from hookvault.deliveries.model import Kept
 from hookvault.fault import fault_point
 from hookvault.ids import new_id
 from hookvault.queue import store as queue
@@ -22,7 +24,10 @@ _PUT_OFF_S = 1.0
 
 
 class Outcome(NamedTuple):
-    """What became of a claimed job. `call` is None where it was not called; `lane` is its ordering key's."""
+    """What became of a claimed job. `call` is None where it was not called; `lane` is its ordering key's.
+
+    `kept` replaces the payload of one that is delivered, where the webhook's policy keeps less of it.
+    """
 
     call: CallRecord | None
     ack: Ack
@@ -30,6 +35,7 @@ class Outcome(NamedTuple):
     webhook_id: UUID
     broken: bool = False
     gone: bool = False
+    kept: Kept | None = None
 
 
 class Acks(Writer[Outcome]):
@@ -75,6 +81,9 @@ class Acks(Writer[Outcome]):
             await webhooks.record(tx, calls)
             fault_point("ack.between_writes")
         await queue.ack(tx, [outcome.ack for outcome in batch], self._ledger_id)
+        kept = [outcome.kept for outcome in batch if outcome.kept is not None]
+        if kept:
+            await deliveries.strip(tx, kept)
         if lanes:
             await queue.advance(tx, lanes)
 

@@ -1,12 +1,15 @@
 """One job: called, judged, and how it goes on."""
 
 import random
+import time
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import NamedTuple
 
 import msgspec
 
 from hookvault.clock import iso, now, stamp
+from hookvault.deliveries.model import Kept
 from hookvault.errors import HookvaultError
 from hookvault.ids import new_id
 from hookvault.log import get_logger
@@ -15,6 +18,7 @@ from hookvault.queue.model import Ack, Job, Lane, Message
 from hookvault.webhooks.attempt import Attempt, make_attempt, record_of
 from hookvault.webhooks.endpoint import Endpoint
 from hookvault.webhooks.model import MAX_BUDGET_MS
+from hookvault.webhooks.payload import response_json
 from hookvault.webhooks.retry import Decision, decide, plan_of
 from hookvault.worker.ack import Outcome
 
@@ -26,6 +30,8 @@ _SUCCESS = Decision("delivered")
 _encode = msgspec.json.Encoder().encode
 _random = random.Random()  # noqa: S311 - spreads retries, guards nothing
 _log = get_logger()
+
+Latest = Callable[[Endpoint, float], Awaitable[Endpoint]]
 
 
 class TrailEvent(msgspec.Struct, rename="camel", omit_defaults=True):
@@ -61,13 +67,23 @@ class Delivered(NamedTuple):
     answered: bool = True
 
 
-async def deliver(client: OutboundClient, claimed: Claimed, worker: str, default_timeout_s: float) -> Delivered:
-    """Calls a claimed job's webhook once and decides how the job goes on. Never raises."""
+async def deliver(
+    client: OutboundClient, claimed: Claimed, worker: str, default_timeout_s: float, latest: Latest
+) -> Delivered:
+    """Calls a claimed job's webhook once and decides how the job goes on. Never raises.
+
+    Args:
+        client: The one outbound client.
+        claimed: The job.
+        worker: Who claimed it.
+        default_timeout_s: For the call, where neither the job nor its webhook says.
+        latest: Gives the webhook as it is when the call has ended, whose policy its record follows.
+    """
     try:
         decision = _without_a_call(claimed)
         if decision is not None:
             return Delivered(_ended(claimed, worker, decision))
-        return await _called(client, claimed, worker, _timeout_s(claimed, default_timeout_s))
+        return await _called(client, claimed, worker, _timeout_s(claimed, default_timeout_s), latest)
     except Exception as error:  # noqa: BLE001 - our own fault is not the receiver's: put off, and logged whole
         code = error.code if isinstance(error, HookvaultError) else "internal_error"
         _log.exception("delivery_put_off", delivery=str(claimed.job.id), code=code)
@@ -90,11 +106,13 @@ def _without_a_call(claimed: Claimed) -> Decision | None:
     return None
 
 
-async def _called(client: OutboundClient, claimed: Claimed, worker: str, timeout_s: float) -> Delivered:
+async def _called(client: OutboundClient, claimed: Claimed, worker: str, timeout_s: float, latest: Latest) -> Delivered:
     job, message, endpoint = claimed.job, claimed.message, claimed.endpoint
+    since = time.monotonic()
     attempt = await make_attempt(client, endpoint, (job.id, new_id()), message.payload, timeout_s)
     verdict, number = attempt.verdict, job.attempts + 1
     decision = _SUCCESS if verdict.success else _decided(claimed, attempt, number)
+    endpoint = await latest(endpoint, since)
     record = record_of(
         endpoint,
         attempt,
@@ -106,9 +124,19 @@ async def _called(client: OutboundClient, claimed: Claimed, worker: str, timeout
     )
     events = [_claimed_event(claimed, worker), _call_event(attempt), _end_event(decision)]
     ack = _ack(job, decision, number, attempt.status, events)
-    outcome = Outcome(record, ack, _lane(job), job.webhook_id, verdict.broken, verdict.gone)
+    kept = _kept(job, message, endpoint) if verdict.success and endpoint.redaction is not None else None
+    outcome = Outcome(record, ack, _lane(job), job.webhook_id, verdict.broken, verdict.gone, kept)
     answered = attempt.status is not None or verdict.code in _REFUSED
     return Delivered(outcome, attempt.elapsed_ms / 1000, answered)
+
+
+def _kept(job: Job, message: Message, endpoint: Endpoint) -> Kept | None:
+    """What stays of a payload that is delivered; None where all of it may."""
+    payload, _ = response_json(message.payload, truncated=False)
+    redaction = endpoint.redaction
+    assert redaction is not None  # noqa: S101 - asked by the caller
+    kept = Kept(job.tenant_id, job.id, job.accepted_at, redaction.kept(payload), redaction.kept(message.metadata))
+    return None if kept.payload is payload and kept.metadata is message.metadata else kept
 
 
 def _decided(claimed: Claimed, attempt: Attempt, number: int) -> Decision:

@@ -322,7 +322,7 @@ class Worker:
 
     async def _call(self, claimed: Claimed) -> None:
         call = self._calls.begin(claimed.job.webhook_id)
-        made = await deliver(self._client, claimed, self._name, self._timeout_s)
+        made = await deliver(self._client, claimed, self._name, self._timeout_s, self._endpoints.latest)
         self._calls.end(call)
         fault_point("call.before_ack")
         if made.outcome.gone:  # before its commit, which would let what waits behind it be called

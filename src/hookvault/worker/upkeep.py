@@ -1,10 +1,9 @@
 """What keeps the queue in order: time, expiry, old rows, and the account."""
 
 import time
-from datetime import UTC, datetime, timedelta
-from typing import Any
 
 from hookvault.admission import store as admission
+from hookvault.analytics.retention.service import RetentionService
 from hookvault.clock import iso, now
 from hookvault.db.pool import Database
 from hookvault.deliveries import store as deliveries
@@ -28,8 +27,9 @@ _log = get_logger()
 class Upkeep:
     """The chores of the queue. Safe in many processes at once."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, retention: RetentionService | None = None) -> None:
         self._database = database
+        self._retention = retention or RetentionService(database)
         self._ledger_id = new_id()
         self._ledger: Ledger | None = None
         self._stale_at = 0.0
@@ -64,11 +64,7 @@ class Upkeep:
 
     async def retain(self, days_to_keep: int) -> None:
         """Every hour: drops the deliveries of days past retention, but no day of which one still waits."""
-        before = (datetime.now(UTC) - timedelta(days=days_to_keep)).date()
-        async with self._database.system() as tx:
-            oldest = await store.oldest(tx)
-        async with self._database.system() as tx:
-            dropped = await store.drop_days(tx, _earlier(before, oldest))
+        dropped = await self._retention.drop_deliveries(days_to_keep)
         if dropped:
             _log.info("old_deliveries_dropped", days=dropped)
 
@@ -81,7 +77,3 @@ class Upkeep:
             took = time.monotonic() - began
             self._stale_at = time.monotonic() + max(_LEAST_S, took * _MOST_SHARE)
         return self._ledger
-
-
-def _earlier(day: Any, moment: datetime | None) -> Any:
-    return day if moment is None else min(day, moment.astimezone(UTC).date())

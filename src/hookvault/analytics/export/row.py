@@ -43,6 +43,7 @@ COLUMNS: Sequence[Column] = (
     Column("attempt", "attempt", "number"),
     Column("retry_of", "retryOf", "id"),
     Column("altered", "altered", "truth"),
+    Column("expunged_at", "expungedAt", "time"),
 )
 
 

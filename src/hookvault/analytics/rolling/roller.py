@@ -37,6 +37,11 @@ class Roller:
         self._database = database
         self._batch = dict.fromkeys(_ORDER, _BATCH)
 
+    async def state(self) -> store.Rolling:
+        """How far it is: some eight minutes behind the present at most, while all is well."""
+        async with self._database.system_statement() as tx:
+            return await store.find_state(tx)
+
     async def roll(self) -> None:
         """Closes what is over and builds what is due; a while at most."""
         await self.advance()

@@ -101,6 +101,12 @@ DELETE FROM webhook_spans_due d USING unnest($1::text[], $2::timestamptz[], $3::
 WHERE d.tenant_id = b.tenant_id AND d.span = $4 AND d.start = b.start AND d.version = b.version
 """
 
+_STATE = """
+SELECT CASE WHEN isfinite(built_until) THEN extract(epoch FROM clock_timestamp() - built_until)::float8 END AS behind_s,
+    (SELECT count(*) FROM webhook_spans_due) AS due
+FROM webhook_rollup_progress WHERE id
+"""
+
 _COUNT_DUE = "SELECT count(*) FROM webhook_spans_due"
 
 _UPSERT = """
@@ -208,6 +214,20 @@ class Due(NamedTuple):
     tenant_id: str
     start: datetime
     version: int
+
+
+class Rolling(NamedTuple):
+    """How far the building is: seconds since the time that is built (None: nothing is), and rollups to be built."""
+
+    behind_s: float | None
+    due: int
+
+
+async def find_state(tx: SystemTx) -> Rolling:
+    """How far the building is."""
+    row = await tx.fetchrow(_STATE)
+    assert row is not None  # noqa: S101 - the migration made it
+    return Rolling(*row)
 
 
 async def be_the_only_one(tx: SystemTx) -> bool:

@@ -22,6 +22,12 @@ SELECT p.built_until, d.span, d.start FROM webhook_rollup_progress p LEFT JOIN w
 WHERE p.id
 """
 
+_BUILT_UNTIL = "SELECT built_until FROM webhook_rollup_progress WHERE id"
+
+_IS_DUE = """
+SELECT EXISTS (SELECT FROM webhook_spans_due WHERE span = ANY('{5,60,1440}'::smallint[]) AND start < $1)
+"""
+
 
 class _Shape(NamedTuple):
     """How a scope is written in SQL: who is in it, and by what its answers are told apart."""
@@ -129,6 +135,17 @@ async def list_webhooks(tx: TenantTx) -> Sequence[Row]:
 async def list_tenants(tx: SystemTx, tenant_ids: Sequence[str]) -> Sequence[Row]:
     """Names and states of tenants; those that were deleted are missing."""
     return await tx.fetch(_NAMES, tenant_ids)
+
+
+async def built_until(tx: Tx) -> datetime | None:
+    """Until when rollups are built; None when none is."""
+    moment = await tx.fetchval(_BUILT_UNTIL)
+    return None if moment is None or moment.year == 1 else moment
+
+
+async def is_due(tx: Tx, before: datetime) -> bool:
+    """Whether any rollup that begins before a moment is still to be built."""
+    return bool(await tx.fetchval(_IS_DUE, before))
 
 
 async def find_progress(

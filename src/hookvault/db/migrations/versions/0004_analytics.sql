@@ -73,9 +73,59 @@ CREATE INDEX webhook_analytics_failed_time ON webhook_analytics ("timestamp", id
 
 -- ## Retention
 
--- A tenant's own retention, shorter than the platform's; and whose payloads were removed, and when.
+-- A tenant's own retention, shorter than the platform's; whose payloads were removed, and when; and the policy that hides the
+-- payload of what has failed, also when it is no longer the webhook's.
 ALTER TABLE tenants ADD COLUMN retention_days integer CHECK (retention_days BETWEEN 1 AND 36500)
 
 ALTER TABLE webhook_analytics ADD COLUMN expunged_at timestamptz
 
-ALTER TABLE webhook_deliveries ADD COLUMN expunged_at timestamptz
+ALTER TABLE webhook_deliveries ADD COLUMN expunged_at timestamptz, ADD COLUMN kept_policy jsonb, ALTER COLUMN payload DROP NOT NULL
+
+-- The system deletes what is past a tenant's retention, and removes payloads; what was counted of a call it can't change.
+SELECT hookvault_grant('webhook_analytics', '',
+        'DELETE, UPDATE (request_payload, response_body, metadata, altered, expunged_at)'),
+    hookvault_grant('webhook_deliveries', '', 'DELETE'),
+    hookvault_grant('webhook_call_rollups', '', 'DELETE')
+
+DROP FUNCTION hookvault_drop_days(date), hookvault_drop_delivery_days(date)
+
+-- Drops the partition of one day of calls or of deliveries; whether there was one. It waits half a second at most for those who
+-- read the table, since whoever records waits behind it, and gives up after one: to be tried again later.
+CREATE FUNCTION hookvault_drop_day(parent text, day date) RETURNS boolean
+LANGUAGE plpgsql SECURITY DEFINER SET timezone = 'UTC' SET lock_timeout = '500ms' AS $$
+DECLARE
+    partition text := parent || '_p' || to_char(day, 'YYYYMMDD');
+BEGIN
+    IF parent NOT IN ('webhook_analytics', 'webhook_deliveries') THEN
+        RAISE EXCEPTION 'There are no days of %.', left(parent, 64);
+    END IF;
+    PERFORM pg_advisory_xact_lock(hashtext('hookvault_drop_day'));
+    IF to_regclass(partition) IS NULL THEN
+        RETURN false;
+    END IF;
+    EXECUTE format('DROP TABLE %I', partition);
+    RETURN true;
+END $$
+
+-- The sessions that hold a table of calls or deliveries, those with the oldest transaction first. Not what they ask: that may
+-- hold anything.
+CREATE FUNCTION hookvault_in_the_way(parent text) RETURNS TABLE (pid integer, application text, since timestamptz)
+LANGUAGE sql SECURITY DEFINER AS $$
+    SELECT DISTINCT a.pid, a.application_name, a.xact_start FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid
+    WHERE l.locktype = 'relation' AND l.granted AND l.pid <> pg_backend_pid() AND l.relation = to_regclass(parent)
+        AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+    ORDER BY a.xact_start LIMIT 5
+$$
+
+DO $$
+DECLARE
+    signature text;
+BEGIN
+    FOREACH signature IN ARRAY ARRAY['hookvault_drop_day(text, date)', 'hookvault_in_the_way(text)'] LOOP
+        EXECUTE format('ALTER FUNCTION %s SET search_path = %I, pg_temp', signature, current_schema());
+        EXECUTE format('REVOKE ALL ON FUNCTION %s FROM PUBLIC', signature);
+    END LOOP;
+    IF (SELECT value FROM hookvault_meta WHERE name = 'access') = 'roles' THEN
+        GRANT EXECUTE ON FUNCTION hookvault_drop_day(text, date), hookvault_in_the_way(text) TO hookvault_system;
+    END IF;
+END $$
