@@ -148,10 +148,13 @@ async def _forgotten(stage):
         made = History(FORGOTTEN, pairs, payload=payload, days=1, until=day)
         await history.tell(stage, made, until=day + timedelta(days=1))
     delete = 'DELETE FROM webhook_analytics WHERE "timestamp" >= $1 AND "timestamp" < $2'
+    drop = "SELECT hookvault_drop_day('webhook_analytics', $1)"
     async with stages.owner(stage) as connection:
         await connection.execute("VACUUM (ANALYZE) webhook_analytics", timeout=600)
         return {
-            "dropped": await _measured(connection, lambda: [("SELECT hookvault_drop_day('webhook_analytics', $1)", days[0].date())]),
+            "dropped": await _measured(
+                connection, lambda: [("SELECT hookvault_drop_day('webhook_analytics', $1)", days[0].date())]
+            ),
             "deleted": await _measured(
                 connection, lambda: [(delete, days[1], days[1] + timedelta(days=1)), ("VACUUM webhook_analytics",)]
             ),

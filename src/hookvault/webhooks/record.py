@@ -2,7 +2,8 @@
 
 import asyncio
 import re
-from collections.abc import Sequence
+import time
+from collections.abc import Awaitable, Callable, Sequence
 from typing import overload
 from uuid import UUID
 
@@ -19,6 +20,8 @@ from hookvault.webhooks.payload import REPLACEMENT
 from hookvault.webhooks.tap import Tap
 
 _TEXT_KEPT = 65536
+_TRIES = 3
+_LATE_S = 30.0
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")  # what no text in PostgreSQL can hold
 
 _Waiting = tuple[CallRecord, "asyncio.Future[None]"]
@@ -30,6 +33,7 @@ class Recorder(Writer[_Waiting]):
     def __init__(self, database: Database) -> None:
         super().__init__("recording")
         self._database = database
+        self._registrar = Registrar(database)
         self._loop: asyncio.AbstractEventLoop | None = None
         self.totals = {"success": 0, "failed": 0}
         self.tap = Tap()
@@ -51,7 +55,7 @@ class Recorder(Writer[_Waiting]):
 
     async def _write(self, batch: Sequence[_Waiting]) -> None:
         fault_point("record.before_commit")
-        await write_calls(self._database, [call for call, _ in batch])
+        await write_calls(self._database, [call for call, _ in batch], registrar=self._registrar)
         fault_point("record.after_commit")
 
     async def _was_written(self, batch: Sequence[_Waiting]) -> bool:
@@ -88,16 +92,51 @@ class Recorder(Writer[_Waiting]):
                 future.set_exception(error)
 
 
-async def write_calls(database: Database, calls: Sequence[CallRecord], *, counted_already: bool = False) -> None:
-    """Commits calls in one statement, making the partition of their day where there is none."""
-    try:
-        async with database.system_statement() as tx:
-            await store.record(tx, calls, counted_already=counted_already)
-    except asyncpg.CheckViolationError:
-        # No partition for one of the days: they are made ahead, but a clock may be off or a loop may have slept.
-        await make_days(database, calls)
-        async with database.system_statement() as tx:
-            await store.record(tx, calls, counted_already=counted_already)
+class Registrar:
+    """Has recorded calls written where they belong: makes days that are missing, and has calls that are late noted.
+
+    Both are rare, so a batch is tried without, and again when the database refuses it.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._late_until = 0.0
+
+    async def write(self, calls: Sequence[CallRecord], commit: Callable[[bool], Awaitable[None]]) -> None:
+        """Commits calls.
+
+        Args:
+            calls: All that are committed.
+            commit: Does it, in a transaction; told whether they are late, see `store.record`.
+        """
+        for _ in range(_TRIES):
+            try:
+                await commit(time.monotonic() < self._late_until)
+            except asyncpg.CheckViolationError:
+                # No partition for one of the days: they are made ahead, but a clock may be off or a loop may have slept.
+                await make_days(self._database, calls)
+            except asyncpg.RaiseError:
+                self._late_until = time.monotonic() + _LATE_S  # one late call is seldom alone, as where a clock is slow
+            else:
+                return
+        await commit(True)
+
+
+async def write_calls(
+    database: Database,
+    calls: Sequence[CallRecord],
+    *,
+    counted_already: bool = False,
+    registrar: Registrar | None = None,
+) -> None:
+    """Commits calls, whose days need not exist and which may be late."""
+
+    async def commit(late: bool) -> None:  # noqa: FBT001 - the signature of a commit
+        place = database.system() if late else database.system_statement()
+        async with place as tx:
+            await store.record(tx, calls, counted_already=counted_already, late=late)
+
+    await (registrar or Registrar(database)).write(calls, commit)
 
 
 async def make_days(database: Database, calls: Sequence[CallRecord]) -> None:

@@ -99,9 +99,8 @@ ON CONFLICT (tenant_id, webhook_id) DO UPDATE SET total_calls = c.total_calls + 
     last_called_at = greatest(c.last_called_at, excluded.last_called_at)
 """
 
-# The group commit, in one statement and so in one round trip: it ends as four at once would. All upserts get their keys
-# sorted, so two processes can't deadlock. What belongs to a time that is rolled up already is noted as due (see
-# `analytics/rolling`).
+# The group commit, in one statement and so in one round trip: it ends as three at once would. Both upserts get their keys
+# sorted, so two processes can't deadlock. It fails where its oldest minute, $33, is rolled up already: that must be noted.
 _RECORD = """
 WITH counted AS (
     INSERT INTO n8n_webhook_counters AS c (tenant_id, webhook_id, total_calls, successful_calls, failed_calls, last_called_at)
@@ -115,17 +114,12 @@ WITH counted AS (
         response_time_sum, response_time_max)
     SELECT * FROM unnest($25::text[], $26::uuid[], $27::timestamptz[], $28::bigint[], $29::bigint[], $30::bigint[],
         $31::bigint[], $32::int[])
+    WHERE CASE WHEN $33 >= (SELECT closed_until FROM webhook_rollup_progress WHERE id) THEN true ELSE hookvault_late() END
     ON CONFLICT (tenant_id, webhook_id, minute) DO UPDATE SET total_calls = r.total_calls + excluded.total_calls,
         successful_calls = r.successful_calls + excluded.successful_calls,
         failed_calls = r.failed_calls + excluded.failed_calls,
         response_time_sum = r.response_time_sum + excluded.response_time_sum,
         response_time_max = greatest(r.response_time_max, excluded.response_time_max)
-), late AS (
-    INSERT INTO webhook_spans_due AS d (tenant_id, span, start)
-    SELECT DISTINCT m.tenant_id, 5, date_bin('5 minutes', m.minute, 'epoch')
-    FROM webhook_rollup_progress p CROSS JOIN unnest($25::text[], $27::timestamptz[]) AS m (tenant_id, minute)
-    WHERE p.id AND m.minute < p.closed_until ORDER BY 1, 3
-    ON CONFLICT (tenant_id, span, start) DO UPDATE SET version = d.version + 1
 )
 INSERT INTO webhook_analytics (tenant_id, id, webhook_id, "timestamp", request_payload, request_headers, status_code,
     response_body, response_time, success, error_code, error_message, triggered_by, metadata, delivery_id, attempt, retry_of,
@@ -134,6 +128,15 @@ SELECT * FROM unnest($1::text[], $2::uuid[], $3::uuid[], $4::timestamptz[], $5::
     $9::int[], $10::bool[], $11::text[], $12::text[], $13::text[], $14::jsonb[], $15::uuid[], $16::int[], $17::uuid[],
     $18::bool[])
 """
+
+# Rollups that hold these minutes are to be built anew (see `analytics/rolling`).
+_NOTE_LATE = """
+INSERT INTO webhook_spans_due AS d (tenant_id, span, start)
+SELECT DISTINCT m.tenant_id, 5, date_bin('5 minutes', m.minute, 'epoch')
+FROM unnest($1::text[], $2::timestamptz[]) AS m (tenant_id, minute) ORDER BY 1, 3
+ON CONFLICT (tenant_id, span, start) DO UPDATE SET version = d.version + 1
+"""
+_NEVER_LATE = datetime.max.replace(tzinfo=UTC)
 
 _IS_RECORDED = 'SELECT EXISTS (SELECT FROM webhook_analytics WHERE tenant_id = $1 AND "timestamp" = $2 AND id = $3)'
 
@@ -282,8 +285,21 @@ async def increment(tx: TenantTx, webhook_id: UUID, *, success: bool, moment: da
     await tx.execute(_INCREMENT, tx.tenant_id, webhook_id, int(success), moment)
 
 
-async def record(tx: SystemTx, calls: Sequence[CallRecord], *, counted_already: bool = False) -> None:
-    """Records calls: their rows, their minutes, and unless counted already their webhooks' counters, in one statement."""
+async def record(
+    tx: SystemTx, calls: Sequence[CallRecord], *, counted_already: bool = False, late: bool = False
+) -> None:
+    """Records calls: their rows, their minutes, and unless counted already their webhooks' counters, in one statement.
+
+    Args:
+        tx: Of which this may be all, unless they are late.
+        calls: Whose days exist.
+        counted_already: Whether the counters have them.
+        late: Whether to note in this transaction that the rollups of their times are to be built anew.
+
+    Raises:
+        asyncpg.RaiseError: one is of a time that is rolled up already; nothing was recorded, and it must be said to be late.
+        asyncpg.CheckViolationError: a day has no partition; nothing was recorded.
+    """
     minutes: dict[tuple[str, UUID, datetime], list[Any]] = {}
     for call in calls:
         moment = call.timestamp
@@ -308,7 +324,11 @@ async def record(tx: SystemTx, calls: Sequence[CallRecord], *, counted_already: 
         counters[1] += won
         counters[2] += total - won
         counters[3] = max(counters[3], last)
-    await tx.execute(_RECORD, *zip(*calls, strict=True), *_columns(counted), *_columns(rolled))
+    columns = _columns(rolled)
+    if late:
+        await tx.execute(_NOTE_LATE, columns[0], columns[2])
+    oldest = _NEVER_LATE if late else min(columns[2])
+    await tx.execute(_RECORD, *zip(*calls, strict=True), *_columns(counted), *columns, oldest)
 
 
 async def is_recorded(tx: SystemTx, call: CallRecord) -> bool:

@@ -5,8 +5,6 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 from uuid import UUID
 
-import asyncpg
-
 from hookvault.db.pool import Database, SystemTx
 from hookvault.db.writer import Writer
 from hookvault.deliveries import store as deliveries
@@ -17,7 +15,7 @@ from hookvault.queue import store as queue
 from hookvault.queue.model import Ack, Lane
 from hookvault.webhooks import store as webhooks
 from hookvault.webhooks.model import CallRecord
-from hookvault.webhooks.record import as_text, make_days
+from hookvault.webhooks.record import Registrar, as_text
 from hookvault.webhooks.tap import Tap
 
 _PUT_OFF_S = 1.0
@@ -49,6 +47,7 @@ class Acks(Writer[Outcome]):
     def __init__(self, database: Database, committed: Callable[[Sequence[Outcome]], None]) -> None:
         super().__init__("acknowledging", batch=500, patient=True)
         self._database = database
+        self._registrar = Registrar(database)
         self._committed = committed
         self._ledger_id = new_id()
         self._put_off = 0
@@ -60,25 +59,22 @@ class Acks(Writer[Outcome]):
         return len(self._queue) + self._put_off
 
     async def _write(self, batch: Sequence[Outcome]) -> None:
-        try:
-            await self._commit_once(batch)
-        except asyncpg.CheckViolationError:  # no partition for the day, see `record.write_calls`
-            await make_days(self._database, [outcome.call for outcome in batch if outcome.call is not None])
-            await self._commit_once(batch)
+        calls = [outcome.call for outcome in batch if outcome.call is not None]
+        await self._registrar.write(calls, lambda late: self._commit_once(batch, late=late))
 
-    async def _commit_once(self, batch: Sequence[Outcome]) -> None:
+    async def _commit_once(self, batch: Sequence[Outcome], *, late: bool) -> None:
         async with self._database.system() as tx:
-            await self._write_in(tx, batch)
+            await self._write_in(tx, batch, late=late)
             fault_point("ack.before_commit")
         fault_point("ack.after_commit")
 
-    async def _write_in(self, tx: SystemTx, batch: Sequence[Outcome]) -> None:
+    async def _write_in(self, tx: SystemTx, batch: Sequence[Outcome], *, late: bool) -> None:
         lanes = [outcome.lane for outcome in batch if outcome.lane is not None and outcome.ack.status != "pending"]
         if lanes:
             await queue.lock_lanes(tx, lanes)
         calls = [outcome.call for outcome in batch if outcome.call is not None]
         if calls:
-            await webhooks.record(tx, calls)
+            await webhooks.record(tx, calls, late=late)
             fault_point("ack.between_writes")
         await queue.ack(tx, [outcome.ack for outcome in batch], self._ledger_id)
         kept = [outcome.kept for outcome in batch if outcome.kept is not None]

@@ -30,7 +30,7 @@ CREATE INDEX webhook_call_spans_totals ON webhook_call_spans (span, start, tenan
     WHERE webhook_id = '00000000-0000-0000-0000-000000000000'
 
 -- Spans that must not be read, since calls were recorded that they don't hold yet. Whoever records a call of a time that is
--- rolled up already adds its span here in the same commit. `version` grows with each, so that the builder deletes only what
+-- rolled up already adds its span here in the same transaction. `version` grows with each, so that the builder deletes only what
 -- it saw.
 CREATE TABLE webhook_spans_due (
     tenant_id text NOT NULL,
@@ -51,6 +51,12 @@ CREATE TABLE webhook_rollup_progress (
 )
 
 INSERT INTO webhook_rollup_progress DEFAULT VALUES
+
+-- What a recording commit runs into whose calls belong to a time that is rolled up already.
+CREATE FUNCTION hookvault_late() RETURNS boolean LANGUAGE plpgsql VOLATILE AS $$
+BEGIN
+    RAISE EXCEPTION 'These calls are late: their rollups must be noted as due.';
+END $$
 
 SELECT hookvault_protect('webhook_call_spans', 'tenant_id'),
     hookvault_protect('webhook_spans_due', 'tenant_id'),
