@@ -35,7 +35,7 @@ _head, _, _rest = store._RECORD.partition("), rolled_up AS (")  # noqa: SLF001 -
 _WITHOUT_ROLLUPS = _head + ")" + _rest[_rest.index("\nINSERT INTO webhook_analytics") :]
 
 
-async def record_only(tx, calls, *, counted_already=False):
+async def record_only(tx, calls, *, counted_already=False, **_late):
     """As `store.record`, without minutes."""
     counted = {}
     for call in calls:
@@ -131,6 +131,27 @@ def _call(webhook):
 def forgetting(rounds, _seconds):
     """A day of calls with payloads of 1 KB: dropped as retention does, and deleted; seconds, WAL and disk."""
     found = {"dropped": [], "deleted": []}
+    for number in range(rounds):
+        with stages.opened(1, history.WEBHOOKS) as stage:
+            for name, result in asyncio.run(_forgotten(stage)).items():
+                found[name].append(result)
+        history.note(f"round {number + 1}, forgetting")
+    return found
+
+
+async def _forgotten(stage):
+    today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    days = [today - timedelta(days=each) for each in (5, 4)]
+    pairs = [webhook[:2] for webhook in stage.webhooks]
+    payload = f"jsonb_build_object('number', n, 'text', repeat('x', {fill.PAYLOAD_BYTES - 30}))"
+    for day in days:
+        made = History(FORGOTTEN, pairs, payload=payload, days=1, until=day)
+        await history.tell(stage, made, until=day + timedelta(days=1))
+    delete = 'DELETE FROM webhook_analytics WHERE "timestamp" >= $1 AND "timestamp" < $2'
+    drop = "SELECT hookvault_drop_day('webhook_analytics', $1)"
+    async with stages.owner(stage) as connection:
+        await connection.execute("VACUUM (ANALYZE) webhook_analytics", timeout=600)
+        return {"dropped": await _measured(connection, lambda: [(drop, days[0].date())]), "deleted": []}
     for number in range(rounds):
         with stages.opened(1, history.WEBHOOKS) as stage:
             for name, result in asyncio.run(_forgotten(stage)).items():
