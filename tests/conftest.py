@@ -35,10 +35,10 @@ def pytest_configure(config: pytest.Config) -> None:
         folder = tempfile.mkdtemp(prefix="hookvault-tests-")
         os.environ[CLUSTER] = folder
         for name in list(os.environ):
-            if name.startswith(("WEBHOOK_", "ENCRYPTION_", "IMPORT_")) or name in (
+            if name.startswith(("WEBHOOK_", "ENCRYPTION_", "IMPORT_", "SMTP_", "SESSION_")) or name in (
                 "DATABASE_URL",
                 "APP_ENV",
-                "SESSION_SECRET",
+                "APP_URL",
             ):
                 del os.environ[name]
 

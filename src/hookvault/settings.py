@@ -3,8 +3,10 @@
 import ipaddress
 import re
 from collections.abc import Mapping
+from email.utils import parseaddr
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -14,6 +16,7 @@ from hookvault.errors import SetupError
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 KEY_ADVICE = "make one with: hookvault keys generate"
 _KEY = re.compile(r"[0-9a-fA-F]{64}\Z")
+_ADDRESS = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9.-]{1,253}\Z")
 _PROVIDERS = ("whatsapp", "twilio", "vonage", "aws_sns")
 
 
@@ -57,7 +60,25 @@ class Settings(BaseSettings):
     )
     session_secret: SecretStr | None = Field(
         None,
-        description="Signs sessions, 32 characters or more; required in production.",
+        description="Signs sessions, 32 characters or more. Required in production; in development made once, mode 0600.",
+    )
+    session_idle_minutes: int = Field(720, ge=5, le=43_200, description="A session not used for so long has ended.")
+    session_max_hours: int = Field(
+        168, ge=1, le=8760, description="A session so old has ended, however much it is used."
+    )
+    smtp_host: str | None = Field(
+        None, description="The mail server. Without it development logs mails; production gives invitations' links out."
+    )
+    smtp_port: int = Field(587, ge=1, le=65535, description="The mail server's port.")
+    smtp_user: str | None = Field(None, description="The name to sign in at the mail server with.")
+    smtp_pass: SecretStr | None = Field(None, description="The password to sign in at the mail server with.")
+    smtp_from: str | None = Field(
+        None, description="The sender, `address` or `Name <address>`; required with SMTP_HOST."
+    )
+    smtp_tls: Literal["auto", "tls", "starttls", "none"] = Field(
+        "auto",
+        description="How the mail server is reached: `auto` is TLS on port 465, else STARTTLS, which it must offer; nothing of "
+        "both on loopback.",
     )
     app_url: str = Field(
         "http://127.0.0.1:3000", description="The public address; links use it, never the Host header."
@@ -118,6 +139,27 @@ class Settings(BaseSettings):
                 raise ValueError(f"must be like twilio=https://proxy.example.com, with one of {', '.join(_PROVIDERS)}")
         return {name: url.rstrip("/") for name, _, url in pairs}
 
+    @field_validator("app_url")
+    @classmethod
+    def _own_url(cls, value: str) -> str:
+        parts = urlsplit(value.strip())
+        if (
+            parts.scheme not in ("http", "https")
+            or not parts.hostname
+            or parts.query
+            or parts.fragment
+            or "@" in parts.netloc
+        ):
+            raise ValueError("must be the address that people open, like https://hookvault.example.com")
+        return value.strip().rstrip("/")
+
+    @field_validator("smtp_from")
+    @classmethod
+    def _sender(cls, value: str | None) -> str | None:
+        if value is not None and (not value.isprintable() or not _ADDRESS.match(parseaddr(value)[1])):
+            raise ValueError("must be an e-mail address, or like: Hookvault <hookvault@example.com>")
+        return value
+
     @field_validator("encryption_key", "encryption_key_next", "encryption_key_previous")
     @classmethod
     def _key(cls, value: SecretStr | None) -> SecretStr | None:
@@ -167,7 +209,7 @@ def load_settings() -> Settings:
         settings = Settings()
     except ValidationError as error:
         raise SetupError(_listed([_fault(item) for item in error.errors(include_input=False)])) from None
-    faults = _production_faults(settings) if settings.production else []
+    faults = _mail_faults(settings) + (_production_faults(settings) if settings.production else [])
     if faults:
         raise SetupError(_listed(faults))
     return settings
@@ -183,6 +225,27 @@ def _listed(faults: list[str]) -> str:
     if len(faults) == 1:
         return faults[0]
     return f"{len(faults)} settings are not usable." + "".join(f"\n  {fault}" for fault in faults)
+
+
+def _mail_faults(settings: Settings) -> list[str]:
+    if settings.smtp_host is None:
+        return []
+    faults = []
+    if settings.smtp_from is None:
+        faults.append("SMTP_FROM: required with SMTP_HOST, the address that mails come from")
+    if settings.smtp_user is not None and settings.smtp_pass is None:
+        faults.append("SMTP_PASS: required with SMTP_USER")
+    if settings.smtp_tls == "none" and settings.smtp_user is not None and not is_loopback(settings.smtp_host):
+        faults.append("SMTP_TLS: must not be none with SMTP_USER: the password would travel for everybody to read")
+    return faults
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a name or address is this machine's own."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _production_faults(settings: Settings) -> list[str]:

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from uuid import UUID
 
 from hookvault.accounts.admins import AdminService
+from hookvault.accounts.assembly import Accounts, assemble
 from hookvault.accounts.keys import APIKeyService
 from hookvault.admission.limits import Limits
 from hookvault.analytics.figures import FiguresService
@@ -82,6 +83,7 @@ class App:
     expunging: ExpungeService
     api_keys: APIKeyService
     admins: AdminService
+    accounts: Accounts
     audit: AuditService
     keys: KeyService
     rekeys: RekeyService
@@ -144,6 +146,7 @@ class App:
 
     async def close(self) -> None:
         """Lets what is under way end and commits it, then closes every connection."""
+        await self.accounts.resets.settle()
         await self.enqueuer.close()
         if self._delivers:
             await self.worker.drain(DRAIN_S)
@@ -258,8 +261,7 @@ def _put_together(settings: Settings, dsn: str, database: Database, vault: Vault
         webhooks=webhooks,
         **_analysing(settings, database, process, recorder, worker),
         api_keys=APIKeyService(database),
-        admins=AdminService(database),
-        audit=AuditService(database),
+        **_administering(settings, database, vault),
         **_custodians(settings, database, vault, process),
         deliveries=deliveries,
         replays=ReplayService(database),
@@ -278,6 +280,13 @@ def _put_together(settings: Settings, dsn: str, database: Database, vault: Vault
     )
     app.loops, app.worker_loops = _loops(app), _worker_loops(app)
     return app
+
+
+def _administering(settings: Settings, database: Database, vault: Vault) -> dict[str, Any]:
+    """The audit log and the services on admins, by their names in App."""
+    audit = AuditService(database)
+    accounts = assemble(settings, database, vault, audit.tally.note)
+    return {"audit": audit, "accounts": accounts, "admins": accounts.admins}
 
 
 def _custodians(settings: Settings, database: Database, vault: Vault, process: UUID) -> dict[str, Any]:
@@ -326,6 +335,7 @@ def _loops(app: App) -> tuple[Loop, ...]:
         Loop("presence", BEAT_S, app.presence.beat),
         Loop("grace of credentials", 60.0, app.rotations.end_grace),
         Loop("refusals", 1.0, app.audit.tally.save),
+        Loop("ended sessions", 600.0, app.accounts.prune),
     ]
     if settings.database_url is None:
         loops.append(Loop("embedded Postgres", 1.0, lambda: _revive(settings.hookvault_data_dir)))

@@ -8,7 +8,7 @@ from typing import Any
 
 from hookvault.accounts.keys import APIKeyService
 from hookvault.accounts.model import Principal, Scope
-from hookvault.audit.model import Actor
+from hookvault.audit.model import ANONYMOUS, Actor
 from hookvault.errors import ForbiddenError, UnauthorizedError
 from hookvault.ids import new_id
 from hookvault.settings import Network
@@ -25,16 +25,20 @@ ASGIScope = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Asking:
-    """Whom a request speaks for, and from where."""
+    """Whom a request speaks for (None: nobody known, where nobody need be), and from where."""
 
-    principal: Principal
+    principal: Principal | None
     ip: str | None
     request_id: str
 
     @property
     def actor(self) -> Actor:
         """For the audit log."""
-        return Actor("api_key", str(self.principal.key_id), self.ip, self.request_id)
+        if self.principal is None:
+            return Actor(ANONYMOUS.kind, ANONYMOUS.id, self.ip, self.request_id)
+        session = self.principal.session
+        kind, identifier = ("api_key", self.principal.key_id) if session is None else ("user", session.user.id)
+        return Actor(kind, str(identifier), self.ip, self.request_id)
 
 
 def header(scope: ASGIScope, name: bytes) -> bytes | None:

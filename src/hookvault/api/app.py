@@ -23,10 +23,14 @@ from hookvault.api import (
     live,
     retention,
     rotation,
+    session,
     tenants,
     trial,
+    users,
     webhooks,
 )
+from hookvault.api.cookie import cookie_name
+from hookvault.api.entry import schemes
 from hookvault.api.guard import Guard
 from hookvault.api.problem import Headers, plain_problem, problem
 from hookvault.api.schemas import ProblemOut
@@ -54,6 +58,9 @@ _ROUTERS = (
     deliveries.accepting,
     deliveries.router,
     keys.router,
+    session.router,
+    users.router,
+    users.links,
     custody.router,
     retention.router,
     health.router,
@@ -99,11 +106,13 @@ def _openapi(inner: FastAPI) -> dict[str, Any]:
         schemas = components.setdefault("schemas", {})
         schemas["ProblemOut"] = ProblemOut.model_json_schema()
         schemas["LiveCallOut"] = live.LiveCallOut.model_json_schema(mode="serialization")
-        components["securitySchemes"] = {"apiKey": {"type": "http", "scheme": "bearer", "bearerFormat": "hv_..."}}
+        components["securitySchemes"] = {
+            "apiKey": {"type": "http", "scheme": "bearer", "bearerFormat": "hv_..."},
+            "session": {"type": "apiKey", "in": "cookie", "name": cookie_name(inner.state.hookvault.settings.app_url)},
+        }
         for path, operations in document["paths"].items():
-            if path.startswith(("/api/platform", "/api/tenants")):
-                for operation in operations.values():
-                    operation["security"] = [{"apiKey": []}]
+            for method, operation in operations.items():
+                operation["security"] = [{scheme: []} for scheme in schemes(method.upper(), path)]
         inner.openapi_schema = document
     return inner.openapi_schema
 

@@ -43,8 +43,8 @@ Cursor = Annotated[str | None, Query(max_length=1000, description="`nextCursor` 
 
 _TOLD = {
     400: "The body can't be read.",
-    401: "No valid API key.",
-    403: "The key may not do this.",
+    401: "No valid API key, and nobody is signed in.",
+    403: "Whoever asks may not do this.",
     404: "No such thing, or not in this tenant.",
     405: "The route has no such method.",
     409: "The thing exists, or its state forbids this.",

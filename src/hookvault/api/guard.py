@@ -1,13 +1,15 @@
 """The outermost layer: finds who asks, bounds and checks the body, hands on, and answers every error as a problem."""
 
+import re
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
-from hookvault.api.access import Asking, authenticate, authorize, client_ip, header, request_id
+from hookvault.api.access import Asking, client_ip, header, request_id
 from hookvault.api.body import ClientGoneError, check_json, check_storable, check_strict, read_body
 from hookvault.api.call import perform_call
 from hookvault.api.deliver import perform_delivery
+from hookvault.api.entry import CHANGING, identify, permit
 from hookvault.api.hot import ROUTE, Perform, answer_hot
 from hookvault.api.problem import Headers, plain_problem, problem
 from hookvault.api.services import App
@@ -21,7 +23,7 @@ Send = Callable[[Message], Awaitable[None]]
 ASGIApp = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
 
 _OPEN = frozenset({"/", "/healthz", "/readyz", "/metrics", "/api/docs", "/api/docs.css", "/api/openapi.json"})
-_WITH_BODY = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+_LINKED = re.compile(r"/(invitations|password-resets)/[^/]+")  # what follows lets somebody in
 _SAFE: Headers = [
     (b"x-content-type-options", b"nosniff"),
     (b"cache-control", b"no-store"),
@@ -57,14 +59,16 @@ class Guard:
                 await self._manage(scope, receive, reply)
         except HookvaultError as error:
             if error.status >= 500:
-                _log.error("request_failed", code=error.code, path=scope["path"], message=error.message)
+                _log.error("request_failed", code=error.code, path=_shown(scope["path"]), message=error.message)
             await reply.send_whole(*problem(error))
         except ClientGoneError:
             return
         except Exception as error:  # noqa: BLE001 - the last resort: answered, logged whole, never hidden
             reply.request_id = reply.request_id or request_id(scope).encode()
             identifier = reply.request_id.decode()
-            _log.exception("internal_error", path=scope["path"], error=type(error).__name__, request_id=identifier)
+            _log.exception(
+                "internal_error", path=_shown(scope["path"]), error=type(error).__name__, request_id=identifier
+            )
             message = "Something went wrong on our side; the log tells more under the request's id."
             await reply.send_whole(*plain_problem(500, "internal_error", message))
 
@@ -75,19 +79,20 @@ class Guard:
         reply.request_id = identifier.encode()
         if path not in _OPEN:
             scope["hookvault.asking"] = await self._asking(scope, identifier)
-            if method in _WITH_BODY:
+            if method in CHANGING:
                 receive = await self._checked(scope, receive)
         await self._inner(scope, receive, reply)
         elapsed_ms = round((time.monotonic() - began) * 1000, 1)
-        shown = path if path.isprintable() else ascii(path)  # a terminal must not act on what a caller wrote
-        _log.info("request", method=method, path=shown, status=reply.status, ms=elapsed_ms, request_id=identifier)
+        _log.info(
+            "request", method=method, path=_shown(path), status=reply.status, ms=elapsed_ms, request_id=identifier
+        )
 
     async def _asking(self, scope: MutableMapping[str, Any], identifier: str) -> Asking:
         """Who asks, if they may. A refusal is noted for the audit log."""
         principal = None
         try:
-            principal = await authenticate(scope, self._app.api_keys)
-            authorize(principal, scope["path"], "call" if scope["method"] in _WITH_BODY else "read")
+            principal = await identify(self._app, scope)
+            permit(self._app, scope, principal)
         except (UnauthorizedError, ForbiddenError) as error:
             note_denied(self._app, scope, error, principal)
             raise
@@ -128,6 +133,13 @@ class _Reply:
 
     def _own_headers(self) -> Headers:
         return [*_SAFE, (b"x-request-id", self.request_id)] if self.request_id else _SAFE
+
+
+def _shown(path: str) -> str:
+    """A path as the log has it: a terminal must not act on what a caller wrote, and nobody must go on with a link."""
+    if not path.startswith("/api/platform/"):
+        path = _LINKED.sub(r"/\1/{token}", path)
+    return path if path.isprintable() else ascii(path)
 
 
 async def _checked(scope: MutableMapping[str, Any], receive: Receive) -> Receive:

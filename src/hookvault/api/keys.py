@@ -7,6 +7,7 @@ from fastapi import APIRouter, Path, Query
 
 from hookvault.api.context import Cursor, Limit, Services, Who, problems
 from hookvault.api.schemas import APIKeyIn, APIKeyOut, NewAPIKeyOut, PageOut
+from hookvault.errors import ForbiddenError
 from hookvault.ids import NAME_PATTERN
 
 router = APIRouter(prefix="/api/platform/api-keys", tags=["API keys"])
@@ -25,7 +26,9 @@ async def list_api_keys(
 
 @router.post("", status_code=201, responses=problems(404))
 async def create_api_key(app: Services, who: Who, body: APIKeyIn) -> NewAPIKeyOut:
-    """Makes an API key; this answer is the only one that holds it."""
+    """Makes an API key; this answer is the only one that holds it. Of those who are signed in, only owners make platform keys."""
+    if body.tenant_id is None and not (who.principal and who.principal.is_owner):
+        raise ForbiddenError("A platform key may do what an owner may; only an owner makes one.", code="owner_only")
     new = await app.api_keys.create_api_key(body.name, tenant_id=body.tenant_id, scopes=body.scopes, actor=who.actor)
     return NewAPIKeyOut(**APIKeyOut.model_validate(new.key).model_dump(), key=new.token.open())
 

@@ -17,8 +17,8 @@ from hookvault.analytics.cause import CAUSES
 from hookvault.analytics.model import CallFilter
 from hookvault.analytics.tail.model import LiveCall
 from hookvault.analytics.tail.reader import Reader, Taken
-from hookvault.api.access import authenticate, authorize
 from hookvault.api.context import Services, TenantID, problems
+from hookvault.api.entry import allow
 from hookvault.api.schemas import Moment, Wire
 from hookvault.api.services import App
 from hookvault.clock import iso, now
@@ -168,7 +168,7 @@ async def _open(app: App, request: Request, which: CallFilter, last: UUID | None
     async def allowed() -> bool:
         """Whether the key is still good. With the database away there is nothing to show, and no need to know."""
         try:
-            authorize(await authenticate(request.scope, app.api_keys), request.scope["path"])
+            await allow(app, request.scope)
         except UnavailableError:
             return True
         except (UnauthorizedError, ForbiddenError):

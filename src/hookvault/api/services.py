@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Protocol
 
+from hookvault.accounts.assembly import Accounts
 from hookvault.accounts.keys import APIKeyService
 from hookvault.analytics.figures import FiguresService
 from hookvault.analytics.retention.expunge import ExpungeService
@@ -51,6 +52,7 @@ class App(Protocol):
     retention: RetentionService
     expunging: ExpungeService
     api_keys: APIKeyService
+    accounts: Accounts
     audit: AuditService
     keys: KeyService
     rekeys: RekeyService

@@ -49,7 +49,8 @@ async def record_failed(app: App, scope: ASGIScope, status: int, code: str) -> N
     if route.action is None:
         return
     kind = route.action.partition(".")[0]
-    target = (kind, next((text for text in reversed([*route.named.values()]) if is_name(text)), ""))
+    named = [text for name, text in route.named.items() if name != "token"]
+    target = (kind, next((text for text in reversed(named) if is_name(text)), ""))
     owner, detail = _tenant_named(route).get("tenantId", ""), {"code": code, "status": status, "route": route.route}
     counted = (
         ("route", route.route) if len(target[1]) == _UUID else target

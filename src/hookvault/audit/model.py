@@ -11,7 +11,7 @@ Outcome = Literal["success", "denied", "failed"]
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Who asks. `kind` is `api_key`, `admin`, `cli`, `python` (in-process), `system` or `anonymous`."""
+    """Who asks. `kind` is `api_key`, `user`, `cli`, `python` (in-process), `system` or `anonymous`."""
 
     kind: str
     id: str

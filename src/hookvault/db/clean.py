@@ -6,9 +6,10 @@ from hookvault.errors import UnavailableError
 
 _LOCK_TIMEOUT = "3s"  # no transaction of the service is as long
 # Emptied by DELETE: others refer to them, or some of their rows stay. The rest is truncated, at no cost.
-_DELETED = ("tenants", "api_keys", "platform_users", "key_history")
-# Rows of these go only when nothing is left that needs them.
-_KEPT_WITH_ADMINS = ("platform_users", "key_history")
+_DELETED = ("tenants", "api_keys", "platform_users", "key_history", "data_keys", "user_totp", "user_recovery_codes")
+# Rows of these go only when nothing is left that needs them; of others only those of tenants.
+_KEPT_WITH_ADMINS = ("platform_users", "key_history", "user_totp", "user_recovery_codes")
+_OF_TENANTS = {"api_keys": " WHERE tenant_id IS NOT NULL", "data_keys": " WHERE tenant_id <> '*'"}
 
 # Our tables are those behind our policy: somebody else's in the same schema stay untouched.
 _TABLES = """
@@ -58,7 +59,7 @@ async def _emptied(connection: asyncpg.Connection, *, preserve_admin: bool) -> d
     await connection.execute(f"TRUNCATE {_listed([table for table in tables if table not in _DELETED])}")
     for table in _DELETED:
         if not (preserve_admin and table in _KEPT_WITH_ADMINS):
-            chosen = " WHERE tenant_id IS NOT NULL" if preserve_admin and table == "api_keys" else ""
+            chosen = _OF_TENANTS.get(table, "") if preserve_admin else ""
             await connection.execute(f'DELETE FROM "{table}"{chosen}')  # noqa: S608 - names and constants of this file
     removed = {table: before[table] - await _count(connection, table) for table in tables}
     for table in tables:

@@ -13,6 +13,8 @@ SAVED = (
     "n8n_webhook_counters",
     "api_keys",
     "platform_users",
+    "user_totp",
+    "user_recovery_codes",
     "audit_events",
     "key_jobs",
     "secret_faults",
@@ -33,7 +35,8 @@ SAVED = (
 
 # What is true of the running processes and of the machine's clock only, and would be false wherever it is restored.
 KEPT = ("key_holders", "delivery_clock")
-EMPTIED = ("call_slots",)
+# Nor may a restore bring back to life who was signed out, or a link that was used or revoked.
+EMPTIED = ("call_slots", "user_sessions", "user_invitations", "password_resets", "login_attempts")
 
 # What must not be forgotten by going back: which keys there were, whose secrets were destroyed, which backups need which key.
 UNITED = ("key_history", "shredded_tenants", "backups")

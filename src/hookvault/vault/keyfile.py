@@ -1,4 +1,4 @@
-"""A master key in a file of the data directory, for development: made once, and kept."""
+"""A key in a file of the data directory, for development: made once, and kept."""
 
 import os
 import secrets
@@ -9,11 +9,12 @@ from hookvault.errors import SetupError
 from hookvault.settings import check_key
 
 
-def kept_key(path: Path) -> str:
+def kept_key(path: Path, setting: str = "ENCRYPTION_KEY") -> str:
     """The key in a file, made where there is none, readable by its owner only.
 
     Args:
         path: The file, whose directory is made too.
+        setting: What may be given instead.
 
     Raises:
         SetupError: it can't be read or written, or holds no key.
@@ -35,6 +36,6 @@ def kept_key(path: Path) -> str:
                 draft.unlink()
         return check_key(path.read_text().strip())
     except OSError as error:
-        raise SetupError(f"The key file {path} can't be used: {error.strerror}. Set ENCRYPTION_KEY instead.") from None
+        raise SetupError(f"The key file {path} can't be used: {error.strerror}. Set {setting} instead.") from None
     except ValueError as error:
         raise SetupError(f"The key file {path} {error}.") from None

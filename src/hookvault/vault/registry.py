@@ -10,6 +10,7 @@ from typing import Any
 from hookvault.errors import CipherError
 from hookvault.vault.fields import COMMON_PLAIN, is_secret, sms_kind
 
+PLATFORM = "*"  # whose secrets are no tenant's: no tenant can have this id, and what is done for all is done for it
 LOST = ""  # in a ciphertext's place: there was a secret, its key is gone for good, and it must be entered again
 
 
@@ -43,11 +44,13 @@ class SealedTable:
         name: The table.
         row_id: The column, a uuid, that names the row within its tenant; tenant_id where there is one row for each.
         columns: Those that hold secrets.
+        hinted: Whether its rows carry secret_hints, what is shown of their secrets.
     """
 
     name: str
     row_id: str
     columns: tuple[SealedColumn, ...]
+    hinted: bool = True
 
     def sealed(self, row: Mapping[str, Any]) -> dict[str, str]:
         """The ciphertexts of a row, by field. Those that are LOST are none."""
@@ -126,5 +129,6 @@ N8N_WEBHOOKS = SealedTable(
     ),
 )
 CREDENTIAL_VERSIONS = SealedTable("credential_versions", "id", (SealedColumn("secrets", _every),))
+USER_TOTP = SealedTable("user_totp", "user_id", (SealedColumn("secret"),), hinted=False)
 
-REGISTRY: tuple[SealedTable, ...] = (TENANT_INTEGRATIONS, N8N_WEBHOOKS, CREDENTIAL_VERSIONS)
+REGISTRY: tuple[SealedTable, ...] = (TENANT_INTEGRATIONS, N8N_WEBHOOKS, CREDENTIAL_VERSIONS, USER_TOTP)

@@ -10,7 +10,7 @@ from hookvault.log import register_secret
 from hookvault.vault import store
 from hookvault.vault.cipher import FieldCipher, place_data, tenant_data
 from hookvault.vault.keys import KeyRing, MasterKey, new_data_key
-from hookvault.vault.registry import LOST, Place
+from hookvault.vault.registry import LOST, PLATFORM, Place
 from hookvault.vault.secret import Secret
 
 _CACHED_KEYS = 10_000
@@ -123,6 +123,14 @@ class Vault:
         version = await store.last_version(tx, tenant_id) + 1
         wrapped = master.wrap(new_data_key(), tenant_id=tenant_id, version=version)
         await store.insert_key(tx, tenant_id, store.WrappedKey(version, wrapped, master.fingerprint))
+
+    async def of_platform(self, tx: SystemTx) -> TenantCipher:
+        """The cipher for secrets that are no tenant's, as `active`; its data key is made when it is first needed."""
+        if await store.find_active_key(tx, PLATFORM) is None:
+            await store.lock_keys(tx, PLATFORM)  # of two who need it first, one makes it
+            if await store.find_active_key(tx, PLATFORM) is None:
+                await self.add_key(tx, PLATFORM)
+        return await self.active(tx, PLATFORM)
 
     async def delete_keys(self, tx: SystemTx, tenant_id: str) -> None:
         """Deletes a tenant's data keys with the tenant; what they sealed never opens again from this database."""

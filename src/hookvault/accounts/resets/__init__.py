@@ -1,0 +1,1 @@
+"""Links to a new password: by mail, for one use."""

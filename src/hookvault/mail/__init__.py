@@ -1,0 +1,1 @@
+"""Mail: composed as text and HTML, and sent by SMTP."""
