@@ -112,16 +112,16 @@ async def test_verify_opens_every_secret_without_a_database(saved):
     report = verify(saved.path, ring(A))
     assert report.authentic is True
     assert report.missing == []
-    # Of each tenant: n8n's key, two of Twilio; a token, a signing secret and a header.
-    assert (report.secrets.total, report.secrets.opened) == (12, 12)
+    # Of each tenant: n8n's key, two of Twilio; a token, a signing secret and a header. And one second factor.
+    assert (report.secrets.total, report.secrets.opened) == (13, 13)
     locked = verify(saved.path, ring(B))
-    assert (locked.authentic, locked.secrets.locked, locked.missing) == (None, 12, [MasterKey(A).fingerprint])
+    assert (locked.authentic, locked.secrets.locked, locked.missing) == (None, 13, [MasterKey(A).fingerprint])
     with pytest.raises(WrongKeyError) as caught:
         require_keys(locked)
     assert MasterKey(A).fingerprint in caught.value.message
     assert MasterKey(B).fingerprint in caught.value.message
     none = verify(saved.path, None)
-    assert (none.authentic, none.held, none.secrets.locked) == (None, (), 12)
+    assert (none.authentic, none.held, none.secrets.locked) == (None, (), 13)
 
 
 async def test_no_secret_is_in_the_file_and_nobody_else_may_read_it(saved):
@@ -147,6 +147,8 @@ async def test_all_of_it_comes_back_into_an_empty_installation(source, mode, emp
         queue = "SELECT count(*) FILTER (WHERE leased_by IS NULL AND ready), count(*), max(seq) FROM delivery_queue"
         assert tuple(await connection.fetchrow(queue))[1] == len(source.before["delivery_queue"])
         assert await connection.fetchval("SELECT count(*) FROM delivery_queue WHERE leased_by IS NOT NULL") == 0
+        for table in EMPTIED:  # nobody is signed in again, and no link works again
+            assert await connection.fetchval(f"SELECT count(*) FROM {table}") == 0, table
         assert await connection.fetchval(
             "SELECT bool_and(relrowsecurity AND relforcerowsecurity) FROM pg_class WHERE relname = ANY($1)", SAVED
         )
@@ -170,7 +172,7 @@ async def test_all_of_it_comes_back_into_an_empty_installation(source, mode, emp
         assert tenant.name == WEIRD
         again = fresh(tmp_path)
         await save(app, url, again)
-    assert verify(again, ring(A)).secrets.opened == 12
+    assert verify(again, ring(A)).secrets.opened == 13
 
 
 async def test_it_replaces_all_that_a_used_installation_has(saved, empty, tmp_path):
@@ -216,7 +218,7 @@ async def test_across_a_rotation_its_data_keys_are_rewrapped(saved, empty, tmp_p
         async with services(empty, tmp_path, B) as app:
             await app.tenants.create_tenant("Other", tenant_id="other")
     done = await put_back(empty, saved.path, ring(B, previous=A))
-    assert (done.key, done.rewrapped) == (MasterKey(B).fingerprint, 2)
+    assert (done.key, done.rewrapped) == (MasterKey(B).fingerprint, 3)
     async with connected(empty) as connection:
         states = dict(await connection.fetch("SELECT fingerprint, state FROM key_history"))
         wraps = {row[0] for row in await connection.fetch("SELECT DISTINCT key_fingerprint FROM data_keys")}
@@ -261,7 +263,7 @@ async def test_an_old_backup_does_not_bring_a_shredded_tenant_s_keys_back(saved,
         moment = "now()" if later else "'2020-01-01'"
         await connection.execute(f"INSERT INTO shredded_tenants VALUES ('acme', {moment}, 'cli:ann')")
     done = await put_back(empty, saved.path, ring(B, previous=A))
-    assert (done.shredded, done.rewrapped) == ((1, 1) if later else (0, 2))
+    assert (done.shredded, done.rewrapped) == ((1, 2) if later else (0, 3))
     async with connected(empty) as connection:
         keys = {row["tenant_id"]: row for row in await connection.fetch("SELECT * FROM data_keys ORDER BY version")}
         first = {row["tenant_id"]: row for row in await connection.fetch("SELECT * FROM data_keys WHERE version = 1")}
@@ -281,7 +283,7 @@ async def test_an_old_backup_does_not_bring_a_shredded_tenant_s_keys_back(saved,
         await save(app, empty, path)
     report = verify(path, ring(B))
     assert report.manifest.tombstones == 1
-    assert (report.secrets.opened, report.secrets.shredded) == ((6, 6) if later else (12, 0))
+    assert (report.secrets.opened, report.secrets.shredded) == ((7, 6) if later else (13, 0))
 
 
 async def test_a_shredded_tenant_keeps_what_it_was_given_afterwards(empty, make_database, tmp_path):
@@ -551,7 +553,7 @@ async def test_a_full_disk_leaves_nothing_behind_and_the_database_in_order(sourc
             assert await connection.fetchval(open_ones) == 0
             count = await connection.fetchval("SELECT count(*) FROM backups")
         await save(app, source.url, path)
-    assert verify(path, ring(A)).secrets.opened == 12
+    assert verify(path, ring(A)).secrets.opened == 13
     async with connected(source.superuser) as connection:
         assert await connection.fetchval("SELECT count(*) FROM backups") == count + 1
 

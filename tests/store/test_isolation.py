@@ -2,7 +2,7 @@
 
 import asyncio
 import secrets
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
@@ -99,7 +99,7 @@ async def tenant_tables(place):
 
 async def whole_tables(place):
     """Without partitions, which a test names apart."""
-    return [name for name in await tenant_tables(place) if not name.startswith(PARTITIONS)]
+    return [name for name in await tenant_tables(place) if not name.startswith(PARTITIONS) and name != PLATFORM_ONLY]
 
 
 async def seen(place, tenant, statement):
@@ -250,6 +250,7 @@ SYSTEM_ONLY = {
     "key_jobs",
     "shredded_tenants",
 }  # a tenant's transaction has no rights on them at all
+PLATFORM_ONLY = "user_totp"  # its tenant is `*`, which nobody can be
 PARTITIONS = ("webhook_analytics_p", "webhook_deliveries_p")
 
 
@@ -261,6 +262,27 @@ async def test_rows_cannot_be_inserted_with_another_tenant_s_id(place):
             async with place.database.tenant(place.a) as tx:
                 await tx.execute(statement, place.b)
         assert await place.as_owner(f"SELECT count(*) FROM {name}") == before, name
+
+
+async def test_no_tenant_sees_what_belongs_to_admins(place):
+    tables = ("user_sessions", "user_totp", "user_recovery_codes", "user_invitations", "password_resets")
+    user = "INSERT INTO platform_users VALUES ($1, $2, '', 'x', 'owner', false, now(), now())"
+    identifier = UUID(int=secrets.randbits(128))
+    async with place.database.system() as tx:
+        await tx.execute(user, identifier, f"{identifier}@example.com")
+        await tx.execute("INSERT INTO user_totp VALUES ('*', $1, 'x', 1, now())", identifier)
+        with pytest.raises(asyncpg.CheckViolationError):
+            async with place.database.system() as other:
+                await other.execute("INSERT INTO user_totp VALUES ($2, $1, 'x', 1, now())", identifier, place.a)
+    for tenant in (place.a, "", "*"):
+        for table in (*tables, "login_attempts", "platform_users"):
+            with suppress(*REFUSED) if place.mode == "roles" else nullcontext():
+                async with place.database.tenant(tenant) as tx:
+                    found = await tx.fetchval(f"SELECT count(*) FROM {table}")
+                assert place.mode == "settings", table
+                assert found <= ((tenant, table) == ("*", "user_totp")), table  # an id that no tenant can have
+    async with place.database.system() as tx:
+        await tx.execute("DELETE FROM platform_users WHERE id = $1", identifier)
 
 
 async def test_a_tenant_may_insert_its_own_rows_where_the_service_does(place):

@@ -1,15 +1,19 @@
 """What the tests of backups share: databases of their own with something in every table, and what is stored in them."""
 
 import secrets
+import time
 from contextlib import asynccontextmanager, suppress
 
 import asyncpg
 
-from canary import planted
+from canary import CANARY, planted
+from hookvault.accounts.factor import totp
+from hookvault.accounts.factor.service import Factors
 from hookvault.audit.model import Actor
 from hookvault.custody import backup, restore
 from hookvault.custody.verify import verify
 from hookvault.db.content import KEPT, SAVED
+from hookvault.ids import new_id
 from hookvault.settings import Settings
 from hookvault.vault.keys import KeyRing, MasterKey
 from hookvault.webhooks.model import CallRequest
@@ -71,7 +75,19 @@ async def fill(app, inserts, owner_url):
             request = CallRequest(payload, idempotency_key=f"k{number}", ordering_key="one" if number else None)
             await app.deliveries.enqueue(tenant, "order", request)
         await app.api_keys.create_api_key("key", tenant_id=tenant)
-    await app.admins.create_admin("ann@example.com")
+    made = await app.admins.create_admin("ann@example.com")
+    async with app.database.system() as tx:
+        enrolment = await Factors(app.vault).enrol(tx, made.user)
+        CANARY.made(enrolment.secret.open())
+        code = totp.code_at(enrolment.secret.open(), int(time.time()) // totp.STEP_S)
+        await Factors(app.vault).confirm(tx, made.user.id, code)
+        await tx.execute(
+            "INSERT INTO user_sessions VALUES ($1, $2, 'x', 'full', now(), now(), 'infinity')", new_id(), made.user.id
+        )
+        await tx.execute("INSERT INTO password_resets VALUES ('x', $1, now(), 'infinity')", made.user.id)
+        await tx.execute(
+            "INSERT INTO user_invitations VALUES ($1, 'x', 'owner', 'x', now(), '', now(), 'infinity')", new_id()
+        )
     async with connected(owner_url) as connection:
         for table, statement in inserts.items():
             if table not in (

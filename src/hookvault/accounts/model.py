@@ -121,9 +121,10 @@ class Invitation:
 
 @dataclass(frozen=True, slots=True)
 class NewInvitation:
-    """An invitation whose token was just made. `link` is there only where no mail could carry it."""
+    """An invitation whose token was just made, and how it was sent. `link` is there only where no mail could carry it."""
 
     invitation: Invitation
+    mail: Literal["sent", "logged", "not_set_up"]
     link: Secret | None
 
 

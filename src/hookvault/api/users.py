@@ -65,7 +65,7 @@ class InvitationOut(Wire):
 class NewInvitationOut(InvitationOut):
     """An invitation just made. Where no mail server is set up, `link` is there, once, to be handed over by other means."""
 
-    mail: Literal["sent", "not_set_up"]
+    mail: Literal["sent", "logged", "not_set_up"]
     link: str | None
 
 
@@ -96,6 +96,12 @@ class ResetAskIn(Wire):
     """For whom a link to a new password is asked."""
 
     email: Email
+
+
+class AskedOut(Wire):
+    """What is said whether or not anybody has the address."""
+
+    message: str
 
 
 class ResetUseIn(Wire):
@@ -164,9 +170,10 @@ async def accept_invitation(app: Services, token: Token, body: AcceptIn, request
 
 
 @links.post("/password-resets", status_code=202, responses=problems(429))
-async def ask_for_reset(app: Services, body: ResetAskIn, request: Request) -> None:
+async def ask_for_reset(app: Services, body: ResetAskIn, request: Request) -> AskedOut:
     """Has a link to a new password sent, if an admin has this address. The answer is the same if none has."""
     await app.accounts.resets.ask(body.email, origin_of(request, app))
+    return AskedOut(message="If somebody who may sign in has this address, a mail is on its way.")
 
 
 @links.put("/password-resets", status_code=204, responses=problems(404))
@@ -183,4 +190,4 @@ def _name(who: Who) -> str:
 def _made(made: NewInvitation) -> NewInvitationOut:
     shown = InvitationOut.model_validate(made.invitation).model_dump()
     link = None if made.link is None else made.link.open()
-    return NewInvitationOut(**shown, mail="sent" if link is None else "not_set_up", link=link)
+    return NewInvitationOut(**shown, mail=made.mail, link=link)

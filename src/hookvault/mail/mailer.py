@@ -27,9 +27,14 @@ class Mailer:
         self._settings = settings
 
     @property
+    def has_server(self) -> bool:
+        """Whether there is a mail server."""
+        return self._settings.smtp_host is not None
+
+    @property
     def can_send(self) -> bool:
         """Whether a mail reaches anybody: by a server, or in development by the log."""
-        return self._settings.smtp_host is not None or not self._settings.production
+        return self.has_server or not self._settings.production
 
     async def send(self, mail: Mail) -> None:
         """Sends a mail; the server has taken it when this returns.

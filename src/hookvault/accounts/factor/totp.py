@@ -37,5 +37,6 @@ def matching_step(secret: str, code: str, moment: float, *, after: int) -> int |
 
 def otpauth_uri(secret: str, account: str, issuer: str) -> str:
     """What an authenticator reads from a QR code."""
-    query = urlencode({"secret": secret, "issuer": issuer, "algorithm": "SHA1", "digits": _DIGITS, "period": STEP_S})
+    fields = {"secret": secret, "issuer": issuer, "algorithm": "SHA1", "digits": _DIGITS, "period": STEP_S}
+    query = urlencode(fields, quote_via=quote)  # a space as %20: some authenticators show a plus as it is
     return f"otpauth://totp/{quote(issuer)}:{quote(account)}?{query}"

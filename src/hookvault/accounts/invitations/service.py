@@ -132,10 +132,10 @@ class InvitationService:
     async def _sent(self, made: Invitation, token: Secret, by: str) -> NewInvitation:
         link = Secret(f"{self._app_url}/invitations/{token.open()}")
         if not self._mailer.can_send:
-            return NewInvitation(made, link)
+            return NewInvitation(made, "not_set_up", link)
         try:
             await self._mailer.send(invitation_mail(made.email, made.role, link, by=by))
         except UnavailableError as error:
             error.members["invitationId"] = str(made.id)
             raise
-        return NewInvitation(made, None)
+        return NewInvitation(made, "sent" if self._mailer.has_server else "logged", None)
