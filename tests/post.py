@@ -1,13 +1,13 @@
 """A real mail server on loopback, and what it was sent."""
 
+import asyncio
 import re
 import ssl
 from email import message_from_bytes
 from email.policy import default
 
 import trustme
-from aiosmtpd.controller import Controller
-from aiosmtpd.smtp import AuthResult
+from aiosmtpd.smtp import SMTP, AuthResult
 
 from canary import CANARY
 
@@ -29,28 +29,30 @@ class PostOffice:
         self._login = login
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self.authority.issue_cert("localhost", "127.0.0.1").configure_cert(context)
-        options = {"ssl_context": context} if tls == "tls" else {}
+        options = {}
         if tls == "starttls":
             options |= {"tls_context": context, "require_starttls": True}
         if login:
             options |= {"authenticator": self._judge, "auth_required": True, "auth_require_tls": tls == "starttls"}
-        self._controller = Controller(self, hostname="127.0.0.1", port=0, **options)
+        self._server, self._make = None, lambda: SMTP(self, hostname="localhost", **options)
+        self._context = context if tls == "tls" else None
 
     @property
     def port(self):
-        return self._controller.server.sockets[0].getsockname()[1]
+        return self._server.sockets[0].getsockname()[1]
 
     @property
     def settings(self):
         """For an installation that sends its mails here."""
         return {"smtp_host": "127.0.0.1", "smtp_port": self.port, "smtp_from": "Hookvault <hookvault@example.com>"}
 
-    def __enter__(self):
-        self._controller.start()
+    async def __aenter__(self):
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(self._make, "127.0.0.1", 0, ssl=self._context)
         return self
 
-    def __exit__(self, *_):
-        self._controller.stop(no_assert=True)
+    async def __aexit__(self, *_):
+        self._server.close()
 
     async def handle_DATA(self, _server, _session, envelope):  # noqa: N802 - aiosmtpd's name
         if self.refuses:

@@ -93,7 +93,7 @@ def _is_made_of(text: str, words: tuple[str, ...]) -> bool:
     for word in words:
         if len(word) > 3:
             text = text.replace(word, "")
-    return len([character for character in text if character.isalpha()]) < 4 and len(text) < 6
+    return len([character for character in text if character.isalpha()]) < 4 and len(text) < 9
 
 
 def _bytes(password: Secret) -> bytes:

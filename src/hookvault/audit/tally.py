@@ -96,8 +96,12 @@ class Tally:
                 else:
                     del windows[kind]
         while self._due:
-            await self._write(*self._due[0])
-            self._due.popleft()
+            what, count = self._due.popleft()  # taken first: somebody else may be saving at the same time
+            try:
+                await self._write(what, count)
+            except BaseException:
+                self._due.appendleft((what, count))
+                raise
 
     def _put(self, what: Happening, count: int) -> None:
         if len(self._due) < _WAITING:

@@ -53,7 +53,7 @@ class Mailer:
             return
         try:
             await self._deliver(settings.smtp_host, _message(mail, settings.smtp_from or ""))
-        except (aiosmtplib.SMTPException, OSError, TimeoutError, ValueError) as error:
+        except (aiosmtplib.SMTPException, OSError, TimeoutError, ValueError, LookupError) as error:
             _log.error("mail_unavailable", host=settings.smtp_host, error=type(error).__name__, status=_status(error))
             raise UnavailableError(
                 "The mail server did not take the mail. Nothing else was undone; try sending it again later.",
