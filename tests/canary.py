@@ -120,16 +120,18 @@ class Canary:
         for value in (MARK, *self._generated):
             for picture in pictures(value):
                 starts.setdefault(picture[:_STEM], []).append((value, picture))
-        shown = {maker: value for value, maker in self._generated.items()}
+        shown: dict[int, set[str]] = {}
+        for value, maker in self._generated.items():
+            shown.setdefault(maker, set()).add(value)
         places = [*self.responses, *self.rows, *[("log", line) for line in self.logs]]
         for number, (what, text) in enumerate(places):
-            own = shown.get(number)
+            own = set(shown.get(number, ()))
             for at in range(len(text) - _STEM + 1):
                 for value, picture in starts.get(text[at : at + _STEM], ()):
                     if not text.startswith(picture, at):
                         continue
-                    if own == value == picture:
-                        own = None  # the one time that it may be seen
+                    if value == picture and value in own:
+                        own.discard(value)  # the one time that it may be seen
                     elif value == MARK:
                         yield f"planted: {what}: {_around(text, at, len(picture))}"
                     else:
@@ -161,6 +163,7 @@ def _generated_in(body: object) -> Iterable[str]:
     if not isinstance(body, dict):
         return []
     found = [value for value in (body.get("key"), body.get("signingSecret")) if isinstance(value, str)]
+    found += [text for text in (body.get("secret"), *(body.get("recoveryCodes") or ())) if isinstance(text, str)]
     generated = body.get("generated")
     return [*found, *(generated.values() if isinstance(generated, dict) else ())]
 

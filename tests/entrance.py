@@ -1,14 +1,16 @@
 """What tests of signing in share: people with passwords, quick hashing, and browsers."""
 
+import re
 import secrets
 import time
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from uuid import UUID
 
 import httpx
 from argon2 import PasswordHasher
 
-from canary import CANARY, planted
+from canary import CANARY, _json, planted
 from hookvault.accounts.factor import totp
 from hookvault.accounts.model import Origin
 from hookvault.accounts.passwords import _hash_of_nothing
@@ -75,12 +77,13 @@ def browser(app, ip=None, **headers):
     return httpx.AsyncClient(transport=transport, base_url=ORIGIN, headers=known, event_hooks=hooks)
 
 
+@asynccontextmanager
 async def signed_in(app, who, **options):
     """A browser of somebody who is signed in."""
-    opened = browser(app, **options)
-    answer = await opened.post("/api/session", json=who.login)
-    assert answer.status_code == 201, answer.text
-    return opened
+    async with browser(app, **options) as opened:
+        answer = await opened.post("/api/session", json=who.login)
+        assert answer.status_code == 201, answer.text
+        yield opened
 
 
 async def _seen(response):
@@ -88,7 +91,12 @@ async def _seen(response):
     cookie = response.headers.get("set-cookie")
     await response.aread()
     shown = [f"{name}: {value}" for name, value in response.headers.items() if name != "set-cookie"]
-    CANARY.see(f"{response.request.method} {response.status_code}", "\n".join([*shown, response.text]))
+    text = response.text
+    if "otpauth://" in text:  # which holds the secret once more
+        text = re.sub(r"\?secret=\w+", "?", text)
+    CANARY.see(f"{response.request.method} {response.status_code}", "\n".join([*shown, text]))
+    if response.status_code < 300:
+        CANARY._learn(_json(response.text))
     if cookie and (value := cookie.split(";")[0].partition("=")[2]):
         CANARY.made(value)
         CANARY.made(value.partition(".")[0])

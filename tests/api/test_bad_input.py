@@ -37,6 +37,8 @@ BODIES = {
     "webhook": ("POST", f"{TENANT}/webhooks", {"workflowName": "made", "webhookUrl": "https://n8n.example.com/x"}),
     "webhook change": ("PUT", f"{TENANT}/webhooks/{{webhook}}", {"description": "changed"}),
     "api key": ("POST", f"{PLATFORM}/api-keys", {"name": "a"}),
+    "user change": ("PATCH", f"{PLATFORM}/users/{{user}}", {"name": "B"}),
+    "invitation": ("POST", f"{PLATFORM}/invitations", {"email": "guest@example.com", "role": "viewer"}),
     "dry run": ("POST", f"{TENANT}/webhooks/dry-run", {"workflowName": "tried", "webhookUrl": "http://127.0.0.1:1/x"}),
     "test": ("POST", f"{TENANT}/webhooks/{{webhook}}/test", {"call": False}),
     "replay": ("POST", "/api/tenants/{tenant}/deliveries/replay", {"preview": True, "workflowName": "orders"}),
@@ -59,16 +61,19 @@ SELECT (SELECT count(*) FROM audit_events WHERE outcome = 'success' AND action <
     (SELECT count(*) FROM webhook_deliveries t WHERE tenant_id = $1),
     (SELECT count(*) FROM idempotency_keys t WHERE tenant_id = $1),
     (SELECT array_agg(t::text) FROM credential_versions t WHERE tenant_id = $1),
-    (SELECT count(*) FROM delivery_replays t WHERE tenant_id = $1), (SELECT sum(accepted) FROM delivery_ledger)
+    (SELECT count(*) FROM delivery_replays t WHERE tenant_id = $1), (SELECT sum(accepted) FROM delivery_ledger),
+    (SELECT array_agg(t::text ORDER BY id) FROM platform_users t), (SELECT count(*) FROM user_invitations)
 """
 
 
 class Scene:
     """One route in a tenant where its body would be taken, and all that could be changed by it."""
 
-    def __init__(self, acme, asked, route, webhook_id):
+    def __init__(self, acme, asked, route, webhook_id, user_id):
         self.method, path, self.body = BODIES[route]
-        self.path = path.format(tenant=acme.id, webhook=webhook_id)
+        if "email" in self.body:
+            self.body = {**self.body, "email": f"guest-{secrets.token_hex(6)}@example.com"}
+        self.path = path.format(tenant=acme.id, webhook=webhook_id, user=user_id)
         self._acme, self._asked = acme, asked
 
     async def send(self, content, **headers):
@@ -107,8 +112,14 @@ async def asked(database_url):
     await connection.close()
 
 
+@pytest.fixture(scope="module")
+async def admin(app):
+    """Somebody who may be changed."""
+    return (await app.admins.create_admin(f"changed-{secrets.token_hex(6)}@example.com")).user
+
+
 @pytest.fixture
-async def scene(acme, asked, n8n):
+async def scene(acme, asked, n8n, admin):
     async def made(route):
         webhook = await acme.webhook(n8n.url(), "orders")
         if route.endswith(" change") and route.split()[0] in ("whatsapp", "sms", "n8n"):
@@ -122,7 +133,7 @@ async def scene(acme, asked, n8n):
             new = {"apiKey": "another-api-key"}
             staged = await acme.client.post(f"{acme.path}/integrations/n8n/rotation", json=new)
             assert staged.status_code == 201, staged.text
-        return Scene(acme, asked, route, webhook["id"])
+        return Scene(acme, asked, route, webhook["id"], admin.id)
 
     return made
 
@@ -298,7 +309,8 @@ async def test_what_counts_as_json(client, kind):
 @EVERY_BODY
 @pytest.mark.parametrize("method", ["TRACE", "OPTIONS", "HEAD", "PROPFIND", "X" * 50])
 async def test_a_method_that_no_route_has(client, acme, route, method):
-    path = BODIES[route][1].format(tenant=acme.id, webhook="01890000-0000-7000-8000-000000000000")
+    nothing = "01890000-0000-7000-8000-000000000000"
+    path = BODIES[route][1].format(tenant=acme.id, webhook=nothing, user=nothing)
     answer = await client.request(method, path)
     assert answer.status_code == 405
     assert answer.headers["content-type"] == "application/problem+json"
@@ -372,6 +384,12 @@ ONE_PARAMETER = [
     *[("POST", f"{TENANT}/integrations/{{{{}}}}/rotation/{step}") for step in ("rollback", "revoke")],
     ("GET", f"{TENANT}/integrations/{{{{}}}}/rotation/versions"),
     ("DELETE", f"{PLATFORM}/api-keys/{{}}"),
+    ("PATCH", f"{PLATFORM}/users/{{}}"),
+    ("DELETE", f"{PLATFORM}/users/{{}}"),
+    ("DELETE", f"{PLATFORM}/invitations/{{}}"),
+    ("POST", f"{PLATFORM}/invitations/{{}}/resend"),
+    ("GET", "/api/invitations/{}"),
+    ("POST", "/api/invitations/{}"),
     ("POST", "/api/tenants/{}/webhooks/orders/call"),
     ("POST", "/api/tenants/{tenant}/webhooks/{{}}/call"),
     ("POST", "/api/tenants/{}/webhooks/orders/deliveries"),
@@ -405,6 +423,8 @@ async def test_odd_path_parameters(client, acme, asked, method, path):
 QUERIES = {
     f"{PLATFORM}/tenants": ("limit", "cursor"),
     f"{PLATFORM}/api-keys": ("tenantId", "limit", "cursor"),
+    f"{PLATFORM}/users": ("limit", "cursor"),
+    f"{PLATFORM}/invitations": ("limit", "cursor"),
     f"{TENANT}/audit": ("limit", "cursor"),
     f"{PLATFORM}/audit": ("limit", "cursor", "tenantId", "action", "outcome"),
     f"{TENANT}/webhooks": ("limit", "cursor"),

@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import time
 
 import pytest
 import schemathesis
@@ -12,6 +13,9 @@ from schemathesis.specs.openapi import checks as conforms
 from tenancy import PLATFORM
 
 from canary import CANARY
+from entrance import ORIGIN, make_quick, person
+from hookvault.accounts.model import Origin
+from hookvault.api.cookie import cookie_name
 from hookvault.deliveries.model import ENDED, DeliveryFilter
 from hookvault.errors import NotFoundError
 from n8n import N8n
@@ -80,8 +84,29 @@ class World:
             rotation = await app.rotations.stage(TENANT, "n8n", {"apiKey": f"key-number-{next(self._numbers)}"})
         if rotation.previous is None and next(self._numbers) % 2:
             await app.rotations.switch(TENANT, "n8n", force=True)
+        people = await self._people()
         known = {"tenantId": TENANT, "webhookId": str(found["changed"]), "workflowName": "called", "kind": "n8n"}
-        return known | await self._delivered()
+        return known | people | await self._delivered()
+
+    async def _people(self):
+        """An admin, an invitation, and somebody who is signed in, from an address that has not failed yet."""
+        app = self._app
+        make_quick(app)
+        guest = await app.accounts.invitations.invite(
+            f"guest-{next(self._numbers)}-{time.time_ns()}@example.com", "viewer"
+        )
+        who = await person(app, "owner")
+        async with app.database.system() as tx:
+            await tx.execute("DELETE FROM login_attempts")
+            user = await app.admins.find_admin(who.email)
+            made = await app.accounts.sessions.begin(tx, user, "full", Origin())
+        self.cookie = f"{cookie_name(app.settings.app_url)}={made.cookie.open()}"
+        CANARY.made(made.cookie.open())
+        return {
+            "userId": str((await person(app)).id),
+            "invitationId": str(guest.invitation.id),
+            "sessionId": str(made.session.id),
+        }
 
     async def _delivered(self):
         """A delivery that has ended and a replay, of the tenant as it is now."""
@@ -142,6 +167,19 @@ OPERATIONS = [
     ("GET", f"{PLATFORM}/calls/live"),
     *[(method, f"{PLATFORM}/api-keys") for method in ("GET", "POST")],
     ("DELETE", f"{PLATFORM}/api-keys/{{keyId}}"),
+    ("GET", f"{PLATFORM}/users"),
+    *[(method, f"{PLATFORM}/users/{{userId}}") for method in ("PATCH", "DELETE")],
+    *[(method, f"{PLATFORM}/invitations") for method in ("GET", "POST")],
+    ("DELETE", f"{PLATFORM}/invitations/{{invitationId}}"),
+    ("POST", f"{PLATFORM}/invitations/{{invitationId}}/resend"),
+    *[(method, "/api/session") for method in ("POST", "GET", "DELETE")],
+    *[(method, "/api/session/totp") for method in ("POST", "PUT", "DELETE")],
+    ("POST", "/api/session/second-factor"),
+    ("PUT", "/api/session/password"),
+    *[(method, "/api/sessions") for method in ("GET", "DELETE")],
+    ("DELETE", "/api/sessions/{sessionId}"),
+    *[(method, "/api/password-resets") for method in ("POST", "PUT")],
+    *[(method, "/api/invitations/{token}") for method in ("GET", "POST")],
     ("GET", f"{PLATFORM}/storage"),
     ("POST", f"{TENANTS}/{{tenantId}}/calls/{{callId}}/expunge"),
     ("POST", f"{TENANTS}/{{tenantId}}/deliveries/{{deliveryId}}/expunge"),
@@ -188,7 +226,10 @@ def test_an_operation(document, world, method, path, mode):
             case.headers = {name: value for name, value in case.headers.items() if name.lower() != "authorization"}
         if turn % 4 == 1 and isinstance(case.body, dict) and "webhookUrl" in case.body:
             case.body = {name: value for name, value in case.body.items() if name not in UNLIKELY}
-        response = case.call(headers={"authorization": f"Bearer {world.key}"})
+        headers = {"authorization": f"Bearer {world.key}"}
+        if turn % 2 and path.startswith("/api/session"):
+            headers = {"cookie": world.cookie, "origin": ORIGIN}
+        response = case.call(headers=headers)
         CANARY.see(f"{method} {path} {response.status_code}", response.text)
         is_sound(case, response)
         case.validate_response(response, checks=CHECKS)
