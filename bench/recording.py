@@ -35,7 +35,7 @@ _head, _, _rest = store._RECORD.partition("), rolled_up AS (")  # noqa: SLF001 -
 _WITHOUT_ROLLUPS = _head + ")" + _rest[_rest.index("\nINSERT INTO webhook_analytics") :]
 
 
-async def record_only(tx, calls, *, counted_already=False):
+async def record_only(tx, calls, *, counted_already=False, **_late):
     """As `store.record`, without minutes."""
     counted = {}
     for call in calls:
@@ -152,9 +152,7 @@ async def _forgotten(stage):
     async with stages.owner(stage) as connection:
         await connection.execute("VACUUM (ANALYZE) webhook_analytics", timeout=600)
         return {
-            "dropped": await _measured(
-                connection, lambda: [("SELECT hookvault_drop_day('webhook_analytics', $1)", days[0].date())]
-            ),
+            "dropped": await _measured(connection, lambda: [(drop, days[0].date())]),
             "deleted": await _measured(
                 connection, lambda: [(delete, days[1], days[1] + timedelta(days=1)), ("VACUUM webhook_analytics",)]
             ),
