@@ -1,27 +1,23 @@
 """The call log over HTTP: of a tenant, of all tenants, and as a file."""
 
-from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Path, Query
 from fastapi.responses import StreamingResponse
 
-from hookvault.analytics.cause import CAUSES
 from hookvault.analytics.export import FORMATS, Format, export, file_name, writer_of
-from hookvault.analytics.filter import LONGEST_TIME, LONGEST_TRIGGER
 from hookvault.analytics.model import CallFilter
 from hookvault.analytics.walk import Reader
+from hookvault.api.asked import Cause, End, MaxTime, MinTime, OfTenant, OfWebhook, Start, Status, Trigger
 from hookvault.api.context import CallLimit, Cursor, Services, TenantID, Who, problems
 from hookvault.api.schemas import CallOut, PageOut
 from hookvault.api.trail import note_read
-from hookvault.ids import NAME_PATTERN
 
 router = APIRouter(prefix="/api/platform", tags=["Analytics"])
 
 CallID = Annotated[UUID, Path(alias="callId")]
 FormatOf = Annotated[Format, Query(alias="format", description="csv, ndjson or parquet.")]
-OfTenant = Annotated[str | None, Query(alias="tenantId", pattern=NAME_PATTERN)]
 _FILE: dict[int | str, dict[str, Any]] = {
     200: {"content": {kind: {} for kind in FORMATS.values()}, "description": "A file, one call a row."}
 }
@@ -29,24 +25,14 @@ _FILE: dict[int | str, dict[str, Any]] = {
 
 def call_filter(
     *,
-    start: Annotated[
-        datetime | None, Query(alias="startDate", description="ISO 8601; by default 30 days before the end.")
-    ] = None,
-    end: Annotated[datetime | None, Query(alias="endDate", description="ISO 8601, exclusive; by default now.")] = None,
-    status: Annotated[
-        str | None, Query(max_length=7, description="success, failed, a class such as 5xx, or a code.")
-    ] = None,
-    webhook_id: Annotated[UUID | None, Query(alias="webhookId")] = None,
-    triggered_by: Annotated[str | None, Query(alias="triggeredBy", max_length=LONGEST_TRIGGER)] = None,
-    cause: Annotated[
-        str | None, Query(max_length=64, description=f"Why it failed: one of {', '.join(CAUSES)}.")
-    ] = None,
-    min_time: Annotated[
-        int | None, Query(alias="minResponseTime", ge=0, le=LONGEST_TIME, description="In ms, at least.")
-    ] = None,
-    max_time: Annotated[
-        int | None, Query(alias="maxResponseTime", ge=0, le=LONGEST_TIME, description="In ms, at most.")
-    ] = None,
+    start: Start = None,
+    end: End = None,
+    status: Status = None,
+    webhook_id: OfWebhook = None,
+    triggered_by: Trigger = None,
+    cause: Cause = None,
+    min_time: MinTime = None,
+    max_time: MaxTime = None,
     call_id: Annotated[
         UUID | None, Query(alias="callId", description="A call and its retries, or the calls of a delivery of this id.")
     ] = None,
