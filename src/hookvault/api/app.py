@@ -27,6 +27,7 @@ from hookvault.api import (
     trial,
     webhooks,
 )
+from hookvault.api.download import Places
 from hookvault.api.guard import Guard
 from hookvault.api.problem import Headers, plain_problem, problem
 from hookvault.api.schemas import ProblemOut
@@ -78,6 +79,7 @@ def create_app(app: App) -> Guard:
         },
     )
     inner.state.hookvault = app
+    inner.state.exports = Places()
     inner.state.metrics = health.Metrics(app)
     for router in _ROUTERS:
         inner.include_router(router)

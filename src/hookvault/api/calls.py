@@ -3,14 +3,15 @@
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Path, Query
-from fastapi.responses import StreamingResponse
+from fastapi import APIRouter, Depends, Path, Query, Request
 
 from hookvault.analytics.export import FORMATS, Format, export, file_name, writer_of
 from hookvault.analytics.model import CallFilter
 from hookvault.analytics.walk import Reader
+from hookvault.api.access import is_still_allowed
 from hookvault.api.asked import Cause, End, MaxTime, MinTime, OfTenant, OfWebhook, Start, Status, Trigger
 from hookvault.api.context import CallLimit, Cursor, Services, TenantID, Who, problems
+from hookvault.api.download import Download, Places
 from hookvault.api.schemas import CallOut, PageOut
 from hookvault.api.trail import note_read
 
@@ -61,14 +62,14 @@ async def list_tenant_calls(
 
 @router.get(
     "/tenants/{tenantId}/webhooks/analytics/export",
-    response_class=StreamingResponse,
+    response_class=Download,
     responses={**problems(404), **_FILE},
 )
 async def export_tenant_calls(
-    app: Services, who: Who, tenant_id: TenantID, which: Which, form: FormatOf = "csv"
-) -> StreamingResponse:
+    app: Services, request: Request, who: Who, tenant_id: TenantID, which: Which, *, form: FormatOf = "csv"
+) -> Download:
     """A tenant's calls as a file, newest first."""
-    file = _file(await app.analytics.read_tenant_calls(tenant_id, which), form)
+    file = _file(app, request, await app.analytics.read_tenant_calls(tenant_id, which), form)
     note_read(app, who, "calls.exported", tenant_id, format=form)
     return file
 
@@ -88,12 +89,12 @@ async def list_platform_calls(
     return PageOut(items=[CallOut.model_validate(call) for call in page.items], next_cursor=page.next_cursor)
 
 
-@router.get("/calls/export", response_class=StreamingResponse, responses={**problems(), **_FILE})
+@router.get("/calls/export", response_class=Download, responses={**problems(), **_FILE})
 async def export_platform_calls(
-    app: Services, who: Who, which: WhichOfAll, form: FormatOf = "csv"
-) -> StreamingResponse:
+    app: Services, request: Request, who: Who, which: WhichOfAll, form: FormatOf = "csv"
+) -> Download:
     """All tenants' calls as a file, newest first."""
-    file = _file(await app.analytics.read_platform_calls(which), form)
+    file = _file(app, request, await app.analytics.read_platform_calls(which), form)
     note_read(app, who, "calls.exported", None, format=form, tenantId=which.tenant_id)
     return file
 
@@ -104,8 +105,14 @@ async def get_platform_call(app: Services, call_id: CallID) -> CallOut:
     return CallOut.model_validate(await app.analytics.get_platform_call(call_id))
 
 
-def _file(reader: Reader, form: Format) -> StreamingResponse:
+def _file(app: Services, request: Request, reader: Reader, form: Format) -> Download:
     """An attachment. Should it break off, the connection does too: an export is whole or it fails."""
     writer = writer_of(form)
     headers = {"content-disposition": f'attachment; filename="{file_name(reader.which, form)}"'}
-    return StreamingResponse(export(reader, writer), media_type=FORMATS[form], headers=headers)
+
+    async def allowed() -> bool:
+        return await is_still_allowed(request.scope, app.api_keys)
+
+    places: Places = request.app.state.exports
+    places.take()
+    return Download(export(reader, writer), places, allowed, headers=headers, media_type=FORMATS[form])
