@@ -173,9 +173,7 @@ async def _forgotten(stage):
     async with stages.owner(stage) as connection:
         await connection.execute("VACUUM (ANALYZE) webhook_analytics", timeout=600)
         return {
-            "dropped": await _measured(
-                connection, lambda: [("SELECT hookvault_drop_day('webhook_analytics', $1)", days[0].date())]
-            ),
+            "dropped": await _measured(connection, lambda: [(drop, days[0].date())]),
             "deleted": await _measured(
                 connection, lambda: [(delete, days[1], days[1] + timedelta(days=1)), ("VACUUM webhook_analytics",)]
             ),

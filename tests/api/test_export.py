@@ -5,7 +5,7 @@ import csv
 import io
 import json
 import tracemalloc
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -21,6 +21,7 @@ from hookvault.analytics.export import parquet as parquet_module
 from hookvault.analytics.export.row import COLUMNS
 from hookvault.analytics.model import CallFilter
 from hookvault.api.app import create_app
+from hookvault.api.download import MOST
 from hookvault.api.schemas import CallOut
 from hookvault.ids import id_time, new_id
 from hookvault.webhooks.model import CallRecord
@@ -272,3 +273,40 @@ async def test_a_slow_client_holds_no_connection(app, much, platform_key, owner)
             assert len(seen) < 50
             seen.append((await owner(held))[0][0])
             await asyncio.sleep(0.02)
+
+
+async def test_a_few_at_once_and_then_no_more(app, much, platform_key):
+    url = f"{much.path}/webhooks/analytics/export?format=ndjson"
+    headers = {"authorization": f"Bearer {platform_key}"}
+    async with serving(app) as base, httpx.AsyncClient(base_url=base, headers=headers) as client:
+        async with AsyncExitStack() as under_way:
+            for _ in range(MOST):
+                answer = await under_way.enter_async_context(client.stream("GET", url))
+                assert answer.status_code == 200
+            refused = await client.get(url)
+            is_problem(refused, 503, "too_many_exports")
+            assert refused.headers["retry-after"] == "10"
+        for _ in range(100):
+            async with client.stream("GET", url) as answer:
+                if answer.status_code == 200:
+                    return
+            await asyncio.sleep(0.05)  # until the server has seen that they are gone
+        raise AssertionError("no place was given back")
+
+
+async def test_a_revoked_key_s_export_breaks_off(app, much):
+    made = await app.api_keys.create_api_key("for one export")
+    url = f"{much.path}/webhooks/analytics/export?format=ndjson"
+    headers = {"authorization": f"Bearer {made.token.open()}"}
+    async with (
+        serving(app) as base,
+        httpx.AsyncClient(base_url=base, headers=headers) as client,
+        client.stream("GET", url) as answer,
+    ):
+        chunks = answer.aiter_raw(65_536)
+        await anext(chunks)
+        await app.api_keys.revoke_api_key(made.key.id)
+        await asyncio.sleep(2.1)  # after which the key is looked at again
+        with pytest.raises(httpx.RemoteProtocolError):
+            async for _ in chunks:
+                pass

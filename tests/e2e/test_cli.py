@@ -169,7 +169,7 @@ def test_the_commands_are_those_of_the_manual():
         "tenant": ["create", "list", "show"],
         "keys": ["generate", "rekey", "retire", "rotate", "scan", "shred", "status"],
         "credential": ["discard", "revoke", "rollback", "stage", "status", "switch", "test"],
-        "analytics": ["prune", "rebuild", "show", "sizes"],
+        "analytics": ["export", "prune", "rebuild", "show", "sizes"],
         "audit": ["heads", "verify"],
         "backup": ["create", "restore", "verify"],
     }

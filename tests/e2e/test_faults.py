@@ -21,6 +21,7 @@ from tally import Reply, Tally
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 Story = Callable[[Case], AsyncIterator[None]]
+OF_RETENTION = {"retention.before_commit"}  # see tests/store/test_retention.py
 
 
 async def accepting(case: Case) -> AsyncIterator[None]:
@@ -292,7 +293,7 @@ def tally():
 
 def test_every_point_has_a_story():
     source = "".join(path.read_text("utf-8") for path in Path(hookvault.__file__).parent.rglob("*.py"))
-    assert set(re.findall(r'fault_point\("([\w.]+)"\)', source)) == set(STORIES) | set(OF_KEYS) | set(OF_ROLLUPS)
+    assert set(re.findall(r'fault_point\("([\w.]+)"\)', source)) == {*STORIES, *OF_KEYS, *OF_ROLLUPS, *OF_RETENTION}
 
 
 @pytest.mark.parametrize("point", STORIES)

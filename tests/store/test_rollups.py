@@ -6,18 +6,41 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from canary import CANARY
 from counts import call_at, is_equal
 from hookvault.analytics.rolling import store as building
 from hookvault.analytics.rolling.roller import Roller
 from hookvault.analytics.rollups.model import Over, Scope, Want
 from hookvault.analytics.rollups.read import read
 from hookvault.clock import now
+from hookvault.db.migrate import migrate
+from hookvault.settings import Settings
 from hookvault.webhooks.record import write_calls
 from hookvault.webhooks.store import make_day, record
+from hookvault.wiring import build
 
 MS = timedelta(milliseconds=1)
 DAY = timedelta(days=1)
 ZERO = timedelta(0)
+
+
+@pytest.fixture(scope="module")
+async def database_url(make_database):
+    """A database of these tests' own: elsewhere others delete calls by hand, and the platform's figures keep them."""
+    url = await make_database()
+    await migrate(url)
+    CANARY.watch(url)
+    return url
+
+
+@pytest.fixture(scope="module")
+async def app(database_url, tmp_path_factory):
+    key = "5c0e" * 15 + "77aa"
+    built = await build(
+        Settings(database_url=database_url, encryption_key=key, hookvault_data_dir=tmp_path_factory.mktemp("rolled"))
+    )
+    yield built
+    await built.close()
 
 
 @pytest.fixture

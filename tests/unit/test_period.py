@@ -125,6 +125,14 @@ def test_a_zone_that_is_none(name):
     assert caught.value.code == "unknown_time_zone"
 
 
+@pytest.mark.parametrize("interval", ["minute", "hour", "day"])
+def test_where_the_calendar_ends(interval):
+    end = datetime.max.replace(tzinfo=UTC, microsecond=0)
+    with pytest.raises(InvalidError) as caught:
+        make_points(end - timedelta(hours=1), end, interval, find_zone("Pacific/Kiritimati"))
+    assert caught.value.code == "invalid_range"
+
+
 def test_ranges_begin_and_end_at_whole_milliseconds():
     moment = at("2026-05-01T10:00:00.000Z")
     half = timedelta(microseconds=500)

@@ -45,7 +45,8 @@ def test_a_record_becomes_a_call_without_its_bodies():
         (CallFilter(tenant_id="b"), {}, False),
         (CallFilter(start=START, end=START + timedelta(seconds=1)), {}, True),
         (CallFilter(end=START), {}, False),
-        (CallFilter(status="5xx"), {"status_code": 599}, True),
+        (CallFilter(status="5xx"), {"status_code": 599, "success": False}, True),
+        (CallFilter(status="5xx"), {"status_code": 599}, False),  # as in the call log: kept from outside as a success
         (CallFilter(status="5xx"), {"status_code": None}, False),
         (CallFilter(status="404"), {"status_code": 404, "success": False}, True),
         (CallFilter(status="failed"), {"status_code": None, "success": False}, True),

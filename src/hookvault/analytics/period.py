@@ -93,9 +93,12 @@ def make_points(
         first, last = checked_range(start, end)
     if (last - first) / _UNIT[interval] > most:
         raise _too_fine(interval, most)
-    starts = [_begin(first, interval, zone)]
-    while (following := _after(starts[-1], interval, zone)) < last:
-        starts.append(following)
+    try:
+        starts = [_begin(first, interval, zone)]
+        while (following := _after(starts[-1], interval, zone)) < last:
+            starts.append(following)
+    except (OverflowError, ValueError):  # a clock of this zone would show the year 0 or 10000
+        raise InvalidError("The range reaches to where the calendar ends.", code="invalid_range") from None
     if len(starts) > most:
         raise _too_fine(interval, most)
     return Points(starts, [first, *starts[1:], last])

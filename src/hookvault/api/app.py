@@ -30,6 +30,7 @@ from hookvault.api import (
     webhooks,
 )
 from hookvault.api.cookie import cookie_name
+from hookvault.api.download import Places
 from hookvault.api.entry import schemes
 from hookvault.api.guard import Guard
 from hookvault.api.problem import Headers, plain_problem, problem
@@ -85,6 +86,7 @@ def create_app(app: App) -> Guard:
         },
     )
     inner.state.hookvault = app
+    inner.state.exports = Places()
     inner.state.metrics = health.Metrics(app)
     for router in _ROUTERS:
         inner.include_router(router)

@@ -1,27 +1,24 @@
 """The call log over HTTP: of a tenant, of all tenants, and as a file."""
 
-from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Path, Query
-from fastapi.responses import StreamingResponse
+from fastapi import APIRouter, Depends, Path, Query, Request
 
-from hookvault.analytics.cause import CAUSES
 from hookvault.analytics.export import FORMATS, Format, export, file_name, writer_of
-from hookvault.analytics.filter import LONGEST_TIME, LONGEST_TRIGGER
 from hookvault.analytics.model import CallFilter
 from hookvault.analytics.walk import Reader
+from hookvault.api.asked import Cause, End, MaxTime, MinTime, OfTenant, OfWebhook, Start, Status, Trigger
 from hookvault.api.context import CallLimit, Cursor, Services, TenantID, Who, problems
+from hookvault.api.download import Download, Places
+from hookvault.api.entry import is_still_allowed
 from hookvault.api.schemas import CallOut, PageOut
 from hookvault.api.trail import note_read
-from hookvault.ids import NAME_PATTERN
 
 router = APIRouter(prefix="/api/platform", tags=["Analytics"])
 
 CallID = Annotated[UUID, Path(alias="callId")]
 FormatOf = Annotated[Format, Query(alias="format", description="csv, ndjson or parquet.")]
-OfTenant = Annotated[str | None, Query(alias="tenantId", pattern=NAME_PATTERN)]
 _FILE: dict[int | str, dict[str, Any]] = {
     200: {"content": {kind: {} for kind in FORMATS.values()}, "description": "A file, one call a row."}
 }
@@ -29,24 +26,14 @@ _FILE: dict[int | str, dict[str, Any]] = {
 
 def call_filter(
     *,
-    start: Annotated[
-        datetime | None, Query(alias="startDate", description="ISO 8601; by default 30 days before the end.")
-    ] = None,
-    end: Annotated[datetime | None, Query(alias="endDate", description="ISO 8601, exclusive; by default now.")] = None,
-    status: Annotated[
-        str | None, Query(max_length=7, description="success, failed, a class such as 5xx, or a code.")
-    ] = None,
-    webhook_id: Annotated[UUID | None, Query(alias="webhookId")] = None,
-    triggered_by: Annotated[str | None, Query(alias="triggeredBy", max_length=LONGEST_TRIGGER)] = None,
-    cause: Annotated[
-        str | None, Query(max_length=64, description=f"Why it failed: one of {', '.join(CAUSES)}.")
-    ] = None,
-    min_time: Annotated[
-        int | None, Query(alias="minResponseTime", ge=0, le=LONGEST_TIME, description="In ms, at least.")
-    ] = None,
-    max_time: Annotated[
-        int | None, Query(alias="maxResponseTime", ge=0, le=LONGEST_TIME, description="In ms, at most.")
-    ] = None,
+    start: Start = None,
+    end: End = None,
+    status: Status = None,
+    webhook_id: OfWebhook = None,
+    triggered_by: Trigger = None,
+    cause: Cause = None,
+    min_time: MinTime = None,
+    max_time: MaxTime = None,
     call_id: Annotated[
         UUID | None, Query(alias="callId", description="A call and its retries, or the calls of a delivery of this id.")
     ] = None,
@@ -75,14 +62,14 @@ async def list_tenant_calls(
 
 @router.get(
     "/tenants/{tenantId}/webhooks/analytics/export",
-    response_class=StreamingResponse,
+    response_class=Download,
     responses={**problems(404), **_FILE},
 )
 async def export_tenant_calls(
-    app: Services, who: Who, tenant_id: TenantID, which: Which, form: FormatOf = "csv"
-) -> StreamingResponse:
+    app: Services, request: Request, who: Who, tenant_id: TenantID, which: Which, *, form: FormatOf = "csv"
+) -> Download:
     """A tenant's calls as a file, newest first."""
-    file = _file(await app.analytics.read_tenant_calls(tenant_id, which), form)
+    file = _file(app, request, await app.analytics.read_tenant_calls(tenant_id, which), form)
     note_read(app, who, "calls.exported", tenant_id, format=form)
     return file
 
@@ -102,12 +89,12 @@ async def list_platform_calls(
     return PageOut(items=[CallOut.model_validate(call) for call in page.items], next_cursor=page.next_cursor)
 
 
-@router.get("/calls/export", response_class=StreamingResponse, responses={**problems(), **_FILE})
+@router.get("/calls/export", response_class=Download, responses={**problems(), **_FILE})
 async def export_platform_calls(
-    app: Services, who: Who, which: WhichOfAll, form: FormatOf = "csv"
-) -> StreamingResponse:
+    app: Services, request: Request, who: Who, which: WhichOfAll, form: FormatOf = "csv"
+) -> Download:
     """All tenants' calls as a file, newest first."""
-    file = _file(await app.analytics.read_platform_calls(which), form)
+    file = _file(app, request, await app.analytics.read_platform_calls(which), form)
     note_read(app, who, "calls.exported", None, format=form, tenantId=which.tenant_id)
     return file
 
@@ -118,8 +105,14 @@ async def get_platform_call(app: Services, call_id: CallID) -> CallOut:
     return CallOut.model_validate(await app.analytics.get_platform_call(call_id))
 
 
-def _file(reader: Reader, form: Format) -> StreamingResponse:
+def _file(app: Services, request: Request, reader: Reader, form: Format) -> Download:
     """An attachment. Should it break off, the connection does too: an export is whole or it fails."""
     writer = writer_of(form)
     headers = {"content-disposition": f'attachment; filename="{file_name(reader.which, form)}"'}
-    return StreamingResponse(export(reader, writer), media_type=FORMATS[form], headers=headers)
+
+    async def allowed() -> bool:
+        return await is_still_allowed(app, request.scope)
+
+    places: Places = request.app.state.exports
+    places.take()
+    return Download(export(reader, writer), places, allowed, headers=headers, media_type=FORMATS[form])

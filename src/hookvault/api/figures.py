@@ -2,11 +2,11 @@
 
 from datetime import datetime
 from typing import Annotated
-from uuid import UUID
 
 from fastapi import APIRouter, Query
 
 from hookvault.analytics.model import Summary
+from hookvault.api.asked import End, OfWebhook, Start
 from hookvault.api.context import Services, TenantID, problems
 from hookvault.api.counted import (
     ErrorGroupOut,
@@ -25,13 +25,10 @@ router = APIRouter(tags=["Analytics"])
 _TENANT = "/api/platform/tenants/{tenantId}/webhooks/analytics"
 _PLATFORM = "/api/platform/analytics"
 
-Start = Annotated[datetime | None, Query(alias="startDate", description="ISO 8601; by default 30 days before the end.")]
-End = Annotated[datetime | None, Query(alias="endDate", description="ISO 8601, exclusive; by default now.")]
 FirstPoint = Annotated[
     datetime | None,
     Query(alias="startDate", description="ISO 8601; by default 60 minutes, 48 hours or 30 days before the end."),
 ]
-OfWebhook = Annotated[UUID | None, Query(alias="webhookId")]
 Zone = Annotated[str, Query(alias="timeZone", max_length=64, description="Of the IANA database, as Europe/Berlin.")]
 Ranks = Annotated[int, Query(ge=1, le=20)]
 TenantRanks = Annotated[int, Query(ge=1, le=1000)]

@@ -13,17 +13,18 @@ from fastapi import APIRouter, Depends, Header, Query, Request
 from fastapi.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from hookvault.analytics.cause import CAUSES
+from hookvault.analytics.filter import check
 from hookvault.analytics.model import CallFilter
 from hookvault.analytics.tail.model import LiveCall
 from hookvault.analytics.tail.reader import Reader, Taken
+from hookvault.api.asked import Cause, MaxTime, MinTime, OfTenant, OfWebhook, Status, Trigger
 from hookvault.api.context import Services, TenantID, problems
-from hookvault.api.entry import allow
+from hookvault.api.entry import is_still_allowed
 from hookvault.api.schemas import Moment, Wire
 from hookvault.api.services import App
 from hookvault.clock import iso, now
-from hookvault.errors import ForbiddenError, InvalidError, UnauthorizedError, UnavailableError
-from hookvault.ids import NAME_PATTERN, id_time
+from hookvault.errors import InvalidError
+from hookvault.ids import id_time
 
 router = APIRouter(prefix="/api/platform", tags=["Analytics"])
 
@@ -33,7 +34,6 @@ _HEARTBEAT = b": still here\n\n"
 _HEADERS = {"X-Accel-Buffering": "no"}
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _AHEAD = timedelta(days=1)
-_MOST_MS = 2**31 - 1
 
 
 class LiveCallOut(Wire):
@@ -78,26 +78,14 @@ class EventStream(StreamingResponse):
 
 def _filter(
     *,
-    webhook_id: Annotated[UUID | None, Query(alias="webhookId")] = None,
-    status: Annotated[
-        str | None,
-        Query(
-            pattern="^(success|failed|[1-5]xx|[1-5][0-9]{2})$",
-            description="success, failed, a class such as 5xx, or a code.",
-        ),
-    ] = None,
-    cause: Annotated[
-        str | None, Query(pattern=f"^({'|'.join(CAUSES)})$", description="Why calls failed, such as timeout.")
-    ] = None,
-    min_time: Annotated[
-        int | None, Query(alias="minResponseTime", ge=0, le=_MOST_MS, description="In ms, at least.")
-    ] = None,
-    max_time: Annotated[
-        int | None, Query(alias="maxResponseTime", ge=0, le=_MOST_MS, description="In ms, at most.")
-    ] = None,
-    triggered_by: Annotated[str | None, Query(alias="triggeredBy", max_length=200)] = None,
+    webhook_id: OfWebhook = None,
+    status: Status = None,
+    cause: Cause = None,
+    min_time: MinTime = None,
+    max_time: MaxTime = None,
+    triggered_by: Trigger = None,
 ) -> CallFilter:
-    return CallFilter(
+    which = CallFilter(
         webhook_id=webhook_id,
         status=status,
         cause=cause,
@@ -105,6 +93,8 @@ def _filter(
         max_time=max_time,
         triggered_by=triggered_by,
     )
+    check(which)
+    return which
 
 
 def _last(
@@ -155,25 +145,15 @@ async def watch_calls(
     request: Request,
     which: Which,
     last: Last,
-    tenant_id: Annotated[str | None, Query(alias="tenantId", pattern=NAME_PATTERN)] = None,
+    tenant_id: OfTenant = None,
 ) -> EventStream:
     """All tenants' calls as they are recorded, as Server-Sent Events."""
     return await _open(app, request, _of_tenant(which, tenant_id), last)
 
 
 async def _open(app: App, request: Request, which: CallFilter, last: UUID | None) -> EventStream:
-    if which.min_time is not None and which.max_time is not None and which.min_time > which.max_time:
-        raise InvalidError("minResponseTime is greater than maxResponseTime, so no call has such a time.")
-
     async def allowed() -> bool:
-        """Whether the key is still good. With the database away there is nothing to show, and no need to know."""
-        try:
-            await allow(app, request.scope)
-        except UnavailableError:
-            return True
-        except (UnauthorizedError, ForbiddenError):
-            return False
-        return True
+        return await is_still_allowed(app, request.scope)
 
     return EventStream(app, await app.tail.open(which, last), allowed)
 

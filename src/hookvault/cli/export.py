@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, BinaryIO, get_args
+from typing import Annotated, BinaryIO, NoReturn, get_args
 
 import typer
 
@@ -69,34 +69,37 @@ async def _export(file: Path, tenant: str | None, which: CallFilter, writer: Wri
 
 
 class _Target:
-    """Where the bytes go: stdout, or a file that is there only when it is whole, readable by its owner only."""
+    """Where the bytes go: a file that is there only when it is whole, readable by its owner only; or stdout, a device, a pipe."""
 
     def __init__(self, file: Path) -> None:
         if not file.name:
             raise InvalidError(f"{file} is no file name.", code="file_unwritable")
-        self._file = file
-        self._draft = file.with_name(f".{file.name}.{secrets.token_hex(4)}")
+        self._file = file.resolve() if file.is_symlink() else file  # the link stays
+        self._is_file = not _is_stdout(file) and (self._file.is_file() or not self._file.exists())
+        self._draft = self._file.with_name(f".{self._file.name}.{secrets.token_hex(4)}")
         self._out: BinaryIO = sys.stdout.buffer
 
     def __enter__(self) -> Callable[[bytes], int]:
         if not _is_stdout(self._file):
+            path, flags = (self._draft, os.O_CREAT | os.O_EXCL) if self._is_file else (self._file, 0)
             try:
-                self._out = os.fdopen(os.open(self._draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
+                self._out = os.fdopen(os.open(path, os.O_WRONLY | flags, 0o600), "wb")
             except OSError as error:
                 raise _unwritable(self._file, error) from None
         return self._write
 
     def __exit__(self, kind: object, *_: object) -> None:
-        if _is_stdout(self._file):
-            self._out.flush()
-            return
         try:
-            with self._out:
-                if kind is None:
-                    self._out.flush()
-                    os.fsync(self._out.fileno())
             if kind is None:
-                self._draft.replace(self._file)
+                self._out.flush()
+            if self._is_file:
+                with self._out:
+                    if kind is None:
+                        os.fsync(self._out.fileno())
+                if kind is None:
+                    self._draft.replace(self._file)
+        except BrokenPipeError:
+            self._stop()
         except OSError as error:
             raise _unwritable(self._file, error) from None
         finally:
@@ -106,8 +109,15 @@ class _Target:
     def _write(self, data: bytes) -> int:
         try:
             return self._out.write(data)
+        except BrokenPipeError:
+            self._stop()
         except OSError as error:
             raise _unwritable(self._file, error) from None
+
+    def _stop(self) -> NoReturn:
+        """Whoever reads has seen enough, as `head` does; nor can Python say anything to it when it ends."""
+        os.dup2(os.open(os.devnull, os.O_WRONLY), self._out.fileno())
+        raise typer.Exit(0)
 
 
 def _format(asked: str | None, file: Path) -> Format:

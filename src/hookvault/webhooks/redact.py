@@ -13,11 +13,12 @@ from typing import Any, Literal, NamedTuple
 import msgspec
 
 from hookvault.errors import InvalidError
+from hookvault.webhooks.payload import count_members
 
 HIDDEN = "[redacted]"
 MAX_PATHS = 50
 MAX_LENGTH = 200
-MAX_DEEP = 3  # steps of any depth in one path: each looks through the whole of what it is given
+MAX_CONTAINERS = 100_000  # lists and objects that are looked through; a tenth of a second
 _QUOTED = r"""'(?:[^'\\]|\\['"\\])*'|"(?:[^"\\]|\\['"\\])*\""""
 _STEP = re.compile(
     rf"(?P<deep>\.\.)(?:(?P<deep_name>[\w-]+)|\[(?P<deep_quoted>{_QUOTED})\])"
@@ -29,8 +30,6 @@ _STEPS = "a step is .name, ['name'], [0], [*], .* or ..name"
 _WHOLE = msgspec.json.encode(HIDDEN)
 _decode = msgspec.json.Decoder(float_hook=Decimal).decode  # numbers come out as they went in
 _encode = msgspec.json.Encoder(decimal_format="number").encode
-
-_Place = tuple[Any, Any]  # a list or dict, and where in it
 
 
 class Step(NamedTuple):
@@ -55,18 +54,19 @@ class Redaction:
     """
 
     def __init__(self, paths: Sequence[str], *, keep: bool = True) -> None:
-        self._paths = tuple(parse_path(path) for path in paths)
+        self._walk = _Walk([parse_path(path) for path in paths]) if paths else None
         self._keep = keep
 
     def kept(self, data: bytes | None) -> bytes | None:
         """What is kept of JSON text: the same object where nothing is hidden.
 
         What can't be looked into is hidden whole: text that begins as JSON and is none, since it was cut or is nested too deep,
-        and numbers of thousands of digits.
+        numbers of thousands of digits, and more lists and objects than are looked through in good time. Of members of the
+        same name, of which a parser sees one, only that one is kept.
         """
         if data is None or not self._keep:
             return None
-        if not self._paths:
+        if self._walk is None:
             return data
         try:
             document = _decode(data)
@@ -75,8 +75,59 @@ class Redaction:
         if isinstance(document, str) and document.lstrip("\ufeff \t\r\n")[:1] in ("{", "["):
             return _WHOLE
         holder = [document]
-        hidden = [_hide(holder, path) for path in self._paths]
-        return _encode(holder[0]) if any(hidden) else data
+        hidden = self._walk.hide(holder)
+        if hidden is None:
+            return _WHOLE
+        encoded = _encode(holder[0])
+        return encoded if hidden or count_members(encoded) != count_members(data) else data
+
+
+class _Walk:
+    """All paths at once, in one walk: which steps of which paths may come next is a number with a bit for each.
+
+    The bits of a path lie side by side, and one more after its last step says that it has led somewhere.
+    """
+
+    def __init__(self, paths: Sequence[Path]) -> None:
+        self._first = self._ends = self._every = self._deep = 0
+        self._by_key: dict[str | int, int] = {}
+        bit = 1
+        for path in paths:
+            self._first |= bit
+            for step in path:
+                if step.kind == "every":
+                    self._every |= bit
+                elif step.key is not None:
+                    self._by_key[step.key] = self._by_key.get(step.key, 0) | bit
+                if step.kind == "deep":
+                    self._deep |= bit
+                bit <<= 1
+            self._ends |= bit
+            bit <<= 1
+
+    def hide(self, holder: list[Any]) -> bool | None:
+        """Hides what the paths lead to from the only item of a list; whether that is anything, and None to give up."""
+        if self._first & self._ends:  # the path `$`, the whole
+            holder[0] = HIDDEN
+            return True
+        waiting, hidden, looked = [], False, 0
+        if isinstance(holder[0], dict | list):
+            waiting.append((holder[0], self._first))
+        while waiting:
+            container, steps = waiting.pop()
+            looked += 1
+            if looked > MAX_CONTAINERS:
+                return None
+            stays, every = steps & self._deep, steps & self._every
+            for key, value in container.items() if isinstance(container, dict) else enumerate(container):
+                named = self._by_key.get(key)
+                follows = stays | (every | steps & named if named else every) << 1
+                if follows & self._ends:
+                    container[key] = HIDDEN
+                    hidden = True
+                elif follows and value and isinstance(value, dict | list):
+                    waiting.append((value, follows))
+        return hidden
 
 
 NOTHING_KEPT = Redaction((), keep=False)
@@ -98,8 +149,6 @@ def parse_path(text: str) -> Path:
             raise InvalidError(f"is not a path at character {at + 1}: {_STEPS}")
         steps.append(_step(found))
         at = found.end()
-    if [step.kind for step in steps].count("deep") > MAX_DEEP:
-        raise InvalidError(f"has more than {MAX_DEEP} steps of any depth (..name)")
     return tuple(steps)
 
 
@@ -145,51 +194,6 @@ def _step(found: re.Match[str]) -> Step:
     if found["every"]:
         return Step("every")
     return Step("member", int(found["index"]) if found["index"] is not None else name)
-
-
-def _hide(holder: list[Any], path: Path) -> bool:
-    """Hides what a path leads to; whether it leads to anything."""
-    places: list[_Place] = [(holder, 0)]
-    for step in path:
-        places = _below(places, step)
-    for container, key in places:
-        container[key] = HIDDEN
-    return bool(places)
-
-
-def _below(places: Sequence[_Place], step: Step) -> list[_Place]:
-    """Where one step leads from some places, each place once."""
-    values = [container[key] for container, key in places]
-    if step.kind == "deep":
-        return _deep(values, step.key)
-    if step.kind == "every":
-        return [(value, key) for value in values for key in _keys(value)]
-    wanted: type = list if isinstance(step.key, int) else dict
-    return [(value, step.key) for value in values if isinstance(value, wanted) and _holds(value, step.key)]
-
-
-def _deep(values: list[Any], name: Any) -> list[_Place]:
-    found: list[_Place] = []
-    seen: set[int] = set()  # of two places one may lie in the other
-    while values:
-        value = values.pop()
-        if not isinstance(value, dict | list) or id(value) in seen:
-            continue
-        seen.add(id(value))
-        if isinstance(value, dict) and name in value:
-            found.append((value, name))
-        values.extend(value.values() if isinstance(value, dict) else value)
-    return found
-
-
-def _keys(value: Any) -> Sequence[Any]:
-    if isinstance(value, dict):
-        return list(value)
-    return range(len(value)) if isinstance(value, list) else ()
-
-
-def _holds(value: Any, key: Any) -> bool:
-    return key < len(value) if isinstance(value, list) else key in value
 
 
 def _fault(field: str, message: str) -> InvalidError:

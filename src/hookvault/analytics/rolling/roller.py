@@ -124,10 +124,11 @@ class Roller:
     async def _note_anew(self, first: datetime, last: datetime) -> None:
         async with self._database.system() as tx:
             _, built = await store.progress(tx)
-            start = await store.first_minute(tx)
-        if built is None or start is None:
+            starts = [await store.first_minute(tx), await store.first_call(tx)]
+        known = [start for start in starts if start is not None]
+        if built is None or not known:
             return
-        first, last = max(first, _floor(start, WIDEST)), min(last, built)
+        first, last = max(first, _floor(min(known), WIDEST)), min(last, built)
         while first < last:
             end = min(first + _DAY, last)
             await self._repaired(first, end)

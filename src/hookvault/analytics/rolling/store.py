@@ -50,6 +50,8 @@ WHERE r.total_calls < excluded.total_calls
 
 _FIRST_MINUTE = "SELECT min(minute) FROM webhook_call_rollups"
 
+_FIRST_CALL = 'SELECT "timestamp" FROM webhook_analytics ORDER BY "timestamp", id LIMIT 1'
+
 _BUILT = "UPDATE webhook_rollup_progress SET built_until = $1 WHERE id AND built_until < $1"
 
 _NOTE = """
@@ -262,6 +264,12 @@ async def progress(tx: SystemTx, *, lock: bool = False) -> tuple[datetime | None
 async def first_minute(tx: SystemTx) -> datetime | None:
     """The first minute in which anybody was called."""
     moment: datetime | None = await tx.fetchval(_FIRST_MINUTE)
+    return moment
+
+
+async def first_call(tx: SystemTx) -> datetime | None:
+    """When the oldest recorded call was made."""
+    moment: datetime | None = await tx.fetchval(_FIRST_CALL)
     return moment
 
 

@@ -76,6 +76,13 @@ SELECT {key} AS key, width_bucket(s.start, $6::timestamptz[]) - 1 AS point, sum(
 FROM ({spans}) s GROUP BY 1, 2
 """
 
+_SPAN_HISTOGRAMS = """
+SELECT key, point, array_agg(bucket) AS buckets, array_agg(calls) AS bucket_calls FROM (
+    SELECT {key} AS key, width_bucket(s.start, $6::timestamptz[]) - 1 AS point, u.bucket, sum(u.calls)::integer AS calls
+    FROM ({spans}) s CROSS JOIN unnest(s.buckets, s.bucket_calls) AS u (bucket, calls) GROUP BY 1, 2, 3
+) merged GROUP BY 1, 2
+"""
+
 # All minutes of a time are found by their webhooks, since the key of the table begins with these.
 _MINUTES = """
 SELECT {key} AS key, width_bucket(m.minute, $5::timestamptz[]) - 1 AS point, sum(m.total_calls)::bigint AS total_calls,
@@ -182,9 +189,22 @@ async def list_span_counters(
     tx: Tx, scope: Scope, ranges: Sequence[tuple[int, datetime, datetime]], bounds: Sequence[datetime]
 ) -> Sequence[Row]:
     """Counters from the rollups within ranges, by key and point (the number of the bound before them)."""
+    return await _fetch_sums(tx, _SPAN_COUNTERS, scope, ranges, bounds)
+
+
+async def list_span_histograms(
+    tx: Tx, scope: Scope, ranges: Sequence[tuple[int, datetime, datetime]], bounds: Sequence[datetime]
+) -> Sequence[Row]:
+    """Histograms from the rollups within ranges, added up by key and point."""
+    return await _fetch_sums(tx, _SPAN_HISTOGRAMS, scope, ranges, bounds)
+
+
+async def _fetch_sums(
+    tx: Tx, sums: str, scope: Scope, ranges: Sequence[tuple[int, datetime, datetime]], bounds: Sequence[datetime]
+) -> Sequence[Row]:
     shape = _SHAPES[scope.over]
     spans = _SPANS.format(columns="s.*", each=shape.each, which=shape.spans)
-    statement = _SPAN_COUNTERS.format(key=_key(shape, "s"), spans=spans)
+    statement = sums.format(key=_key(shape, "s"), spans=spans)
     return await tx.fetch(statement, scope.tenant_id, scope.webhooks, *zip(*ranges, strict=True), bounds)
 
 

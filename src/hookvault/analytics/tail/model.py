@@ -93,8 +93,8 @@ def matches(which: CallFilter, call: Recorded) -> bool:
 def _has_status(status: str, call: Recorded) -> bool:
     if status in ("success", "failed"):
         return call.success == (status == "success")
-    if call.status_code is None:
-        return False
+    if call.status_code is None or (call.success and not status.startswith("2")):
+        return False  # as in the call log, where a code other than 2xx means a failed call
     return call.status_code // 100 == int(status[0]) if status.endswith("xx") else call.status_code == int(status)
 
 
