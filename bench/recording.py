@@ -151,27 +151,6 @@ async def _forgotten(stage):
     drop = "SELECT hookvault_drop_day('webhook_analytics', $1)"
     async with stages.owner(stage) as connection:
         await connection.execute("VACUUM (ANALYZE) webhook_analytics", timeout=600)
-        return {"dropped": await _measured(connection, lambda: [(drop, days[0].date())]), "deleted": []}
-    for number in range(rounds):
-        with stages.opened(1, history.WEBHOOKS) as stage:
-            for name, result in asyncio.run(_forgotten(stage)).items():
-                found[name].append(result)
-        history.note(f"round {number + 1}, forgetting")
-    return found
-
-
-async def _forgotten(stage):
-    today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-    days = [today - timedelta(days=each) for each in (5, 4)]
-    pairs = [webhook[:2] for webhook in stage.webhooks]
-    payload = f"jsonb_build_object('number', n, 'text', repeat('x', {fill.PAYLOAD_BYTES - 30}))"
-    for day in days:
-        made = History(FORGOTTEN, pairs, payload=payload, days=1, until=day)
-        await history.tell(stage, made, until=day + timedelta(days=1))
-    delete = 'DELETE FROM webhook_analytics WHERE "timestamp" >= $1 AND "timestamp" < $2'
-    drop = "SELECT hookvault_drop_day('webhook_analytics', $1)"
-    async with stages.owner(stage) as connection:
-        await connection.execute("VACUUM (ANALYZE) webhook_analytics", timeout=600)
         return {
             "dropped": await _measured(connection, lambda: [(drop, days[0].date())]),
             "deleted": await _measured(
