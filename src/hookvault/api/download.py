@@ -43,6 +43,7 @@ class Download(StreamingResponse):
         allowed: Whether the key is still good.
         headers: Of the response.
         media_type: What it is.
+        status_code: Of the response; the API's description reads the default.
     """
 
     def __init__(
@@ -53,8 +54,9 @@ class Download(StreamingResponse):
         *,
         headers: Mapping[str, str],
         media_type: str,
+        status_code: int = 200,
     ) -> None:
-        super().__init__(_guarded(chunks, allowed), headers=headers, media_type=media_type)
+        super().__init__(_guarded(chunks, allowed), status_code, headers=headers, media_type=media_type)
         self._places = places
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
