@@ -41,6 +41,7 @@ class Download(StreamingResponse):
         chunks: The file.
         places: Of which it has taken one.
         allowed: Whether the key is still good.
+        status_code: Of the response; the OpenAPI document is made from its default.
         headers: Of the response.
         media_type: What it is.
     """
@@ -50,11 +51,12 @@ class Download(StreamingResponse):
         chunks: AsyncIterator[bytes],
         places: Places,
         allowed: Callable[[], Awaitable[bool]],
+        status_code: int = 200,
         *,
         headers: Mapping[str, str],
         media_type: str,
     ) -> None:
-        super().__init__(_guarded(chunks, allowed), headers=headers, media_type=media_type)
+        super().__init__(_guarded(chunks, allowed), status_code, headers=headers, media_type=media_type)
         self._places = places
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
