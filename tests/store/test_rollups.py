@@ -14,6 +14,7 @@ from hookvault.analytics.rollups.model import Over, Scope, Want
 from hookvault.analytics.rollups.read import read
 from hookvault.clock import now
 from hookvault.db.migrate import migrate
+from hookvault.db.snapshot import snapshot
 from hookvault.settings import Settings
 from hookvault.webhooks.record import write_calls
 from hookvault.webhooks.store import make_day, record
@@ -205,3 +206,12 @@ async def test_two_rollers_at_once(app, tenant, webhooks, roller):
     await asyncio.gather(*[each.build() for each in (roller, other)])
     await roller.build()
     assert await is_equal(app.database, Scope(Over.WEBHOOKS, tenant.id, webhooks), [now() - 2 * DAY, now()]) == 300
+
+
+async def test_a_backup_is_not_waited_for(app, tenant, webhooks, roller, database_url, owner):
+    await owner("UPDATE webhook_rollup_progress SET closed_until = $1, built_until = $1", now() - 3 * DAY)
+    async with snapshot(database_url):
+        async with asyncio.timeout(20):
+            await roller.advance(ZERO)
+    rows = await owner("SELECT closed_until = built_until AS done FROM webhook_rollup_progress")
+    assert rows[0]["done"]
