@@ -6,14 +6,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from canary import CANARY
 from counts import call_at, is_equal
 from hookvault.analytics.rolling import store as building
 from hookvault.analytics.rolling.roller import Roller
 from hookvault.analytics.rollups.model import Over, Scope, Want
 from hookvault.analytics.rollups.read import read
 from hookvault.clock import now
-from hookvault.db.migrate import migrate
 from hookvault.db.snapshot import snapshot
 from hookvault.settings import Settings
 from hookvault.webhooks.record import write_calls
@@ -26,12 +24,9 @@ ZERO = timedelta(0)
 
 
 @pytest.fixture(scope="module")
-async def database_url(make_database):
+async def database_url(make_migrated):
     """A database of these tests' own: elsewhere others delete calls by hand, and the platform's figures keep them."""
-    url = await make_database()
-    await migrate(url)
-    CANARY.watch(url)
-    return url
+    return await make_migrated()
 
 
 @pytest.fixture(scope="module")
