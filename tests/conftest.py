@@ -74,12 +74,22 @@ async def make_database(cluster_url: str) -> Callable[[], Awaitable[str]]:
 
 
 @pytest.fixture(scope="session")
-async def database_url(make_database: Callable[[], Awaitable[str]]) -> str:
+async def make_migrated(make_database: Callable[[], Awaitable[str]]) -> Callable[[], Awaitable[str]]:
+    """As `make_database`, migrated, and searched for secrets in the end."""
+
+    async def make() -> str:
+        url = await make_database()
+        await migrate(url)
+        CANARY.watch(url)
+        return url
+
+    return make
+
+
+@pytest.fixture(scope="session")
+async def database_url(make_migrated: Callable[[], Awaitable[str]]) -> str:
     """This worker's migrated database."""
-    url = await make_database()
-    await migrate(url)
-    CANARY.watch(url)
-    return url
+    return await make_migrated()
 
 
 @pytest.fixture(scope="session", autouse=True)

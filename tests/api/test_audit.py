@@ -16,7 +16,6 @@ from hookvault.api.hot import ROUTE
 from hookvault.audit import tally
 from hookvault.audit.model import ANONYMOUS, Actor
 from hookvault.audit.tally import Happening, Tally
-from hookvault.db.migrate import migrate
 from hookvault.settings import Settings
 from hookvault.wiring import build
 from houses import CASES, Houses
@@ -62,12 +61,9 @@ def test_a_request_is_named_by_its_route_and_never_by_its_own_words():
 
 
 @pytest.fixture(scope="module")
-async def database_url(make_database):
+async def database_url(make_migrated):
     """A database of this module's own: its master key is rotated here."""
-    url = await make_database()
-    await migrate(url)
-    CANARY.watch(url)
-    return url
+    return await make_migrated()
 
 
 @pytest.fixture(scope="module")

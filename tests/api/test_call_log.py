@@ -147,7 +147,7 @@ BAD = [
     ({"triggeredBy": "x" * 201}, "invalid_input", "200"),
     ({"startDate": "2026-02-30"}, "invalid_input", "startDate"),
     ({"startDate": "2026-01-02", "endDate": "2026-01-01"}, "invalid_range", "before it ends"),
-    ({"startDate": "9999-12-31T23:59:59-23:59"}, "invalid_range", "before it ends"),
+    ({"startDate": "9999-12-31T23:59:59-23:59"}, "invalid_range", "where the calendar begins or ends"),
     ({"callId": "7"}, "invalid_input", "callId"),
     ({"webhookId": "\x00"}, "invalid_input", "webhookId"),
 ]

@@ -14,7 +14,6 @@ from hookvault.analytics.retention import service as retention
 from hookvault.analytics.retention.model import CALLS, DELIVERIES
 from hookvault.analytics.retention.service import RetentionService
 from hookvault.analytics.rolling.roller import Roller
-from hookvault.db.migrate import migrate
 from hookvault.db.pool import Database
 from hookvault.errors import InvalidError
 from hookvault.ids import id_time, new_id
@@ -43,10 +42,9 @@ def call_at(tenant_id, webhook_id, moment, **fields):
 
 
 @pytest.fixture
-async def apart(make_database):
+async def apart(make_migrated):
     """A database of this test's own, and its URL."""
-    url = await make_database()
-    await migrate(url)
+    url = await make_migrated()
     opened = await Database.connect(url)
     yield opened, url
     await opened.close()

@@ -6,14 +6,13 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from canary import CANARY
 from counts import call_at, is_equal
 from hookvault.analytics.rolling import store as building
 from hookvault.analytics.rolling.roller import Roller
 from hookvault.analytics.rollups.model import Over, Scope, Want
 from hookvault.analytics.rollups.read import read
 from hookvault.clock import now
-from hookvault.db.migrate import migrate
+from hookvault.db.snapshot import snapshot
 from hookvault.settings import Settings
 from hookvault.webhooks.record import write_calls
 from hookvault.webhooks.store import make_day, record
@@ -25,12 +24,9 @@ ZERO = timedelta(0)
 
 
 @pytest.fixture(scope="module")
-async def database_url(make_database):
+async def database_url(make_migrated):
     """A database of these tests' own: elsewhere others delete calls by hand, and the platform's figures keep them."""
-    url = await make_database()
-    await migrate(url)
-    CANARY.watch(url)
-    return url
+    return await make_migrated()
 
 
 @pytest.fixture(scope="module")
@@ -205,3 +201,12 @@ async def test_two_rollers_at_once(app, tenant, webhooks, roller):
     await asyncio.gather(*[each.build() for each in (roller, other)])
     await roller.build()
     assert await is_equal(app.database, Scope(Over.WEBHOOKS, tenant.id, webhooks), [now() - 2 * DAY, now()]) == 300
+
+
+async def test_a_backup_is_not_waited_for(app, tenant, webhooks, roller, database_url, owner):
+    await owner("UPDATE webhook_rollup_progress SET closed_until = $1, built_until = $1", now() - 3 * DAY)
+    async with snapshot(database_url):
+        async with asyncio.timeout(20):
+            await roller.advance(ZERO)
+    rows = await owner("SELECT closed_until = built_until AS done FROM webhook_rollup_progress")
+    assert rows[0]["done"]

@@ -44,14 +44,12 @@ def checked_range(start: datetime | None, end: datetime | None) -> tuple[datetim
     try:
         last = _whole(end) if end else now() + _MS
         first = _whole(start) if start else last - DEFAULT_RANGE
-        if first >= last or last - first > _LONGEST_RANGE:
-            raise ValueError
-        _ = first - (last - first) - _UNIT["day"]  # the period before must exist too
-    except (OverflowError, ValueError):
-        raise InvalidError(
-            "The range must start before it ends, and span ten years or less.", code="invalid_range"
-        ) from None
-    return first, last
+        if first < last and last - first <= _LONGEST_RANGE:
+            _ = first - (last - first) - _UNIT["day"]  # the period before must exist too
+            return first, last
+    except OverflowError:
+        raise _beyond() from None
+    raise InvalidError("The range must start before it ends, and span ten years or less.", code="invalid_range")
 
 
 def find_zone(name: str) -> tzinfo:
@@ -98,7 +96,7 @@ def make_points(
         while (following := _after(starts[-1], interval, zone)) < last:
             starts.append(following)
     except (OverflowError, ValueError):  # a clock of this zone would show the year 0 or 10000
-        raise InvalidError("The range reaches to where the calendar ends.", code="invalid_range") from None
+        raise _beyond() from None
     if len(starts) > most:
         raise _too_fine(interval, most)
     return Points(starts, [first, *starts[1:], last])
@@ -130,8 +128,12 @@ _STEPS: dict[str, tuple[Callable[[datetime], datetime], timedelta]] = {
 }
 
 
+def _beyond() -> InvalidError:
+    return InvalidError("The range reaches to where the calendar begins or ends.", code="invalid_range")
+
+
 def _too_fine(interval: Interval, most: int) -> InvalidError:
-    coarser = _COARSER[interval]
+    coarser = _COARSER[interval] if most == MOST_POINTS else None
     hint = f"Ask by {coarser}, or for a shorter range." if coarser else "Ask for a shorter range."
     return InvalidError(f"This range has more than {most:,} points by {interval}. {hint}", code="interval_too_fine")
 

@@ -129,7 +129,7 @@ class AnalyticsService:
         rolled up yet, since histograms and causes are made from the calls, is kept two days longer, and no more than that.
         """
         await self.make_days()
-        if not await self._retention.is_rolled_up(days_to_keep):
+        if await self._retention.list_old(days_to_keep) and not await self._retention.is_rolled_up(days_to_keep):
             _log.warning("calls_kept_longer", reason="the rollups of their time are not built yet")
             days_to_keep += _PATIENCE_DAYS
         dropped = await self.delete_old_webhook_analytics(days_to_keep)

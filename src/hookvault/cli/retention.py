@@ -73,6 +73,7 @@ async def _old(days: int | None) -> list[Dropped]:
 
 async def _pruned(days: int | None) -> Pruned:
     async with opened() as services:
+        await services.roller.roll()  # what goes is rolled up before
         kept = services.settings.analytics_retention_days if days is None else days
         return await services.retention.prune(kept, told=_tell)
 

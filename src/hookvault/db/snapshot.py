@@ -128,6 +128,8 @@ async def snapshot(dsn: str) -> AsyncIterator[Snapshot]:
         owner_connection(dsn) as connection,
         connection.transaction(isolation="repeatable_read", readonly=True),
     ):
+        # It only reads: who waits for those that record need not wait for this (see `analytics/rolling`).
+        await connection.execute("SET LOCAL application_name = 'hookvault backup'")
         # Locked before the first query, with which the snapshot begins: a partition that is dropped later would be missing.
         for table in SAVED:
             await _lock(connection, table)

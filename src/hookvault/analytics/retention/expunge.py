@@ -30,7 +30,7 @@ class ExpungeService:
         """
         async with self._database.tenant(tenant_id) as tx:
             since = await require_history(tx)
-            call = await calls.find_call(tx, call_id)
+            call = await calls.find_call(tx, call_id, tenant_id)
         if call is None or call.timestamp < since:
             raise NotFoundError(f"This tenant has no call {call_id}.", code="call_not_found")
         first = call.retry_of or call.id

@@ -228,9 +228,9 @@ class RetentionService:
 
 
 def _before(days_to_keep: int) -> date:
-    """The first day that is kept. Raises InvalidError for fewer than 1 day."""
+    """The first day that is kept. Raises InvalidError for fewer days than 1, or more than a century."""
     if not 1 <= days_to_keep <= _MOST_DAYS:
-        raise InvalidError("At least 1 day of calls is kept.")
+        raise InvalidError(f"Calls are kept for 1 to {_MOST_DAYS:,} days.")
     return (datetime.now(UTC) - timedelta(days=days_to_keep)).date()
 
 

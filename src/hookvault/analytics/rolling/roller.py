@@ -152,13 +152,13 @@ class Roller:
         ends = time.monotonic() + _PATIENCE_S
         while waited_for:
             if time.monotonic() > ends:
-                _log.warning(
-                    "rollups_wait", reason="a transaction has been open for minutes", transactions=len(waited_for)
-                )
+                who = "; ".join(sorted(waited_for.values())[:5])
+                _log.warning("rollups_wait", reason="transactions have been open for minutes", in_the_way=who)
                 return False
             await asyncio.sleep(_POLL_S)
             async with self._database.system_statement() as tx:
-                waited_for &= await store.list_writers(tx)
+                still = await store.list_writers(tx)
+            waited_for = {known: who for known, who in waited_for.items() if known in still}
         return True
 
     async def _note(self, target: datetime) -> bool:

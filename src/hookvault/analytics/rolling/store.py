@@ -25,10 +25,10 @@ _NOW = "SELECT clock_timestamp()"
 # Who may not have seen yet that a time is closed: every transaction that is open in this database, by its virtual id, which it
 # takes before its first snapshot. As CREATE INDEX CONCURRENTLY waits. Backups only read; workers of the server have no user.
 _WRITERS = """
-SELECT l.virtualtransaction FROM pg_locks l JOIN pg_stat_activity s ON s.pid = l.pid
+SELECT l.virtualtransaction, l.pid, s.application_name FROM pg_locks l JOIN pg_stat_activity s ON s.pid = l.pid
 WHERE l.locktype = 'virtualxid' AND l.mode = 'ExclusiveLock' AND l.granted AND l.pid <> pg_backend_pid()
     AND s.datname = current_database() AND s.usesysid IS NOT NULL
-    AND s.application_name NOT IN ('hookvault backup', 'pg_dump')
+    AND coalesce(s.application_name, '') NOT IN ('hookvault backup', 'pg_dump')
 """
 
 _PROGRESS = "SELECT closed_until, built_until FROM webhook_rollup_progress WHERE id"
@@ -248,9 +248,10 @@ async def close(tx: SystemTx, until: datetime) -> None:
     await tx.execute(_CLOSE, until)
 
 
-async def list_writers(tx: SystemTx) -> frozenset[str]:
-    """The transactions that are open in this database."""
-    return frozenset(row["virtualtransaction"] for row in await tx.fetch(_WRITERS))
+async def list_writers(tx: SystemTx) -> dict[str, str]:
+    """The transactions that are open in this database, and whose each is, for a person."""
+    rows = await tx.fetch(_WRITERS)
+    return {row["virtualtransaction"]: f"pid {row['pid']} ({row['application_name'] or 'unnamed'})" for row in rows}
 
 
 async def progress(tx: SystemTx, *, lock: bool = False) -> tuple[datetime | None, datetime | None]:

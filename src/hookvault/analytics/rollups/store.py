@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from hookvault.analytics.cause import cause_sql
 from hookvault.analytics.rollups.histogram import BUCKET_SQL
 from hookvault.analytics.rollups.model import ALL_WEBHOOKS, Over, Scope
-from hookvault.db.pool import Row, SystemTx, TenantTx, Tx
+from hookvault.db.pool import Row, TenantTx, Tx
 
 # The system's connections keep plans that suit the queue; here most of a table's part is read and joined. Merge joins would be
 # on one column of three, where the planner expects few rows; starting parallel workers takes longer than most answers do.
@@ -139,7 +139,7 @@ async def list_webhooks(tx: TenantTx) -> Sequence[Row]:
     return await tx.fetch(_WEBHOOKS, tx.tenant_id)
 
 
-async def list_tenants(tx: SystemTx, tenant_ids: Sequence[str]) -> Sequence[Row]:
+async def list_tenants(tx: Tx, tenant_ids: Sequence[str]) -> Sequence[Row]:
     """Names and states of tenants; those that were deleted are missing."""
     return await tx.fetch(_NAMES, tenant_ids)
 

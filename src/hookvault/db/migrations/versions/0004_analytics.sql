@@ -55,7 +55,7 @@ INSERT INTO webhook_rollup_progress DEFAULT VALUES
 -- What a recording commit runs into whose calls belong to a time that is rolled up already.
 CREATE FUNCTION hookvault_late() RETURNS boolean LANGUAGE plpgsql VOLATILE AS $$
 BEGIN
-    RAISE EXCEPTION 'These calls are late: their rollups must be noted as due.';
+    RAISE EXCEPTION 'Calls of a time that is rolled up: Hookvault records them again, as late. Nothing is wrong.';
 END $$
 
 SELECT hookvault_protect('webhook_call_spans', 'tenant_id'),
