@@ -41,7 +41,6 @@ class Download(StreamingResponse):
         chunks: The file.
         places: Of which it has taken one.
         allowed: Whether the key is still good.
-        status_code: Of the response; the OpenAPI document is made from its default.
         headers: Of the response.
         media_type: What it is.
         status_code: Of the response; the API's description reads the default.
@@ -52,7 +51,6 @@ class Download(StreamingResponse):
         chunks: AsyncIterator[bytes],
         places: Places,
         allowed: Callable[[], Awaitable[bool]],
-        status_code: int = 200,
         *,
         headers: Mapping[str, str],
         media_type: str,
