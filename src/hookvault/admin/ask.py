@@ -72,7 +72,13 @@ class Answer:
 
 
 async def ask(
-    request: Request, method: str, path: str, body: Any = None, *, query: Mapping[str, Any] | None = None, version: int | None = None
+    request: Request,
+    method: str,
+    path: str,
+    body: Any = None,
+    *,
+    query: Mapping[str, Any] | None = None,
+    version: int | None = None,
 ) -> Answer:
     """Asks the API in the name of whoever asks us.
 

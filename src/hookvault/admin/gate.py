@@ -61,15 +61,13 @@ class Gate:
 
         try:
             await self._inner(scope, receive, dressed)
-        except Exception:  # noqa: BLE001 - Starlette answers a fault and raises it again for whoever serves; it is logged already
+        except Exception:  # Starlette answers a fault and raises it again for whoever serves; it is logged already
             if not status:
                 raise
         elapsed = round((time.monotonic() - began) * 1000, 1)
         path = shown_path(scope["path"])
         if not path.startswith("/static/"):
-            _log.info(
-                "page", method=scope["method"], path=path, status=status, ms=elapsed, request_id=identifier
-            )
+            _log.info("page", method=scope["method"], path=path, status=status, ms=elapsed, request_id=identifier)
 
 
 def _headers(*, secure: bool) -> list[tuple[bytes, bytes]]:

@@ -56,4 +56,6 @@ def _led(visit: Visit, first: str) -> Response:
         return response
     url = visit.request.url
     wanted = url.path + (f"?{url.query}" if url.query else "")
-    return RedirectResponse(first if wanted == "/" or visit.request.method != "GET" else f"{first}?next={quote(wanted)}", 303)
+    return RedirectResponse(
+        first if wanted == "/" or visit.request.method != "GET" else f"{first}?next={quote(wanted)}", 303
+    )

@@ -8,7 +8,7 @@ from markupsafe import Markup
 
 from hookvault.clock import iso, now
 
-NOTHING = "–"
+NOTHING = "\N{EN DASH}"
 _STEPS = ((86_400 * 365, "y"), (86_400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 _SIZES = ("B", "KB", "MB", "GB", "TB")
 _MOST_SHOWN = 200_000  # characters of one JSON value

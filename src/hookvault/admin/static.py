@@ -2,7 +2,9 @@
 
 import gzip
 import hashlib
+from collections.abc import Mapping
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 from typing import NamedTuple
 
 from starlette.requests import Request
@@ -11,7 +13,10 @@ from starlette.routing import Route
 
 from hookvault.admin.assets import ASSETS
 
-_STYLES = ("tokens.css", "layout.css", "parts.css", "forms.css", "tables.css", "pages.css", "charts.css")
+_STYLES = (
+    *("tokens.css", "layout.css", "parts.css", "forms.css", "tables.css", "charts.css"),
+    *("integrations.css", "webhooks.css", "analytics.css", "calls.css", "account.css"),
+)
 _SCRIPTS = ("app.js", "dialogs.js", "live.js", "charts.js")
 _VENDORED = {
     "htmx.min.js": "text/javascript",
@@ -35,13 +40,13 @@ class Static:
 
     def __init__(self) -> None:
         own = files("hookvault.admin").joinpath("static")
-        fonts = {name: (ASSETS / name).read_bytes() for name in _VENDORED}
+        vendored = {name: _file((ASSETS / name).read_bytes(), kind) for name, kind in _VENDORED.items()}
         made = {
-            "app.css": _file(b"\n".join(own.joinpath(name).read_bytes() for name in _STYLES), "text/css"),
+            "app.css": _file(_styles(own, vendored), "text/css"),
             "app.js": _file(b"\n".join(own.joinpath(name).read_bytes() for name in _SCRIPTS), "text/javascript"),
             "favicon.svg": _file(own.joinpath("favicon.svg").read_bytes(), "image/svg+xml"),
         }
-        self._files = made | {name: _file(fonts[name], kind) for name, kind in _VENDORED.items()}
+        self._files = made | vendored
         self.routes = [Route("/static/{name}", self._answer), Route("/favicon.ico", self._favicon)]
 
     def url(self, name: str) -> str:
@@ -52,7 +57,6 @@ class Static:
         found = self._files.get(request.path_params["name"])
         if found is None:
             return Response("There is no such file.", 404, media_type="text/plain")
-        # An address without the present version, such as a font's in the style sheet, is asked for again after a day.
         kept = _FOREVER if request.query_params.get("v") == found.version else "public, max-age=86400"
         headers = {"cache-control": kept, "vary": "accept-encoding", "etag": f'"{found.version}"'}
         if request.headers.get("if-none-match") == headers["etag"]:
@@ -64,6 +68,14 @@ class Static:
     async def _favicon(self, request: Request) -> Response:
         request.path_params["name"] = "favicon.svg"
         return await self._answer(request)
+
+
+def _styles(own: Traversable, vendored: Mapping[str, _File]) -> bytes:
+    """One sheet of all; the fonts that it names by their addresses, which change with them."""
+    text = b"\n".join(own.joinpath(name).read_bytes() for name in _STYLES)
+    for name, file in vendored.items():
+        text = text.replace(f"/static/{name}".encode(), f"/static/{name}?v={file.version}".encode())
+    return text
 
 
 def _file(body: bytes, media_type: str) -> _File:

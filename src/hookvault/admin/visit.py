@@ -99,7 +99,9 @@ class Visit:
         self._cookies += answer.cookies
         return answer
 
-    def render(self, template: str, *, status: int = 200, events: Mapping[str, Any] | None = None, **context: Any) -> Response:
+    def render(
+        self, template: str, *, status: int = 200, events: Mapping[str, Any] | None = None, **context: Any
+    ) -> Response:
         """A page or a part of one.
 
         Args:

@@ -1,5 +1,6 @@
 """Signing in: the password, the code where there is a second factor, and a password of one's own where it was somebody else's."""
 
+from typing import Any
 from urllib.parse import quote
 
 from starlette.responses import RedirectResponse, Response
@@ -45,9 +46,7 @@ async def give_code(visit: Visit) -> Response:
         return _on(visit, answer, form.text("next"))
     if visit.is_scripted:
         return visit.render("parts/signin.html", status=answer.status, first="/login/code", values={}, **_wrong(answer))
-    return visit.render(
-        "login/code.html", status=answer.status, next=own_path(form.text("next")), **_wrong(answer)
-    )
+    return visit.render("login/code.html", status=answer.status, next=own_path(form.text("next")), **_wrong(answer))
 
 
 async def show_password(visit: Visit) -> Response:
@@ -60,7 +59,7 @@ async def set_password(visit: Visit) -> Response:
     form = await visit.form()
     body = {"password": form.raw("password"), "newPassword": form.raw("newPassword")}
     if form.raw("newPassword") != form.raw("again"):
-        wrong = {"errors": {"again": "The two are not the same."}, "failed": True, "problem": ""}
+        wrong: dict[str, Any] = {"errors": {"again": "The two are not the same."}, "failed": True, "problem": ""}
         return visit.render("login/password.html", status=422, next=own_path(form.text("next")), **wrong)
     answer = await visit.ask("PUT", "/api/session/password", body)
     if answer.ok:
@@ -88,7 +87,7 @@ def _wanted(visit: Visit) -> str:
     return own_path(visit.query.get("next", "/"))
 
 
-def _wrong(answer: Answer) -> dict[str, object]:
+def _wrong(answer: Answer) -> dict[str, Any]:
     return {"failed": True, "problem": answer.message}
 
 
