@@ -1,0 +1,1 @@
+"""HTML pages for the platform's admins, on the same services as the API."""
