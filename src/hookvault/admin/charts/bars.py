@@ -9,8 +9,9 @@ from hookvault.admin.charts.frame import HEIGHT, figure
 from hookvault.admin.charts.scale import short, ticks
 from hookvault.admin.charts.series import Series, Timeline
 
-MOST_RECTANGLES = 400  # points; more are drawn as outlines, in a tenth of the bytes
+MOST_RECTANGLES = 168  # points, a week of hours; more are drawn as outlines, in a tenth of the bytes
 _LEAST = 1.5  # px: one failure among thousands must be seen
+_FINE = 4  # units of an outline for each px
 _GAP = 1.0  # px between the parts of a bar
 
 
@@ -33,13 +34,13 @@ def draw_bars(timeline: Timeline, levels: Sequence[float], height: int) -> str:
 
 
 def _totals(series: Sequence[Series]) -> list[float]:
-    return [sum(value or 0 for value in point) for point in zip(*(s.known() for s in series), strict=True)]
+    return [sum(value or 0 for value in point) for point in zip(*(s.values for s in series), strict=True)]
 
 
 def _tops(series: Sequence[Series], most: float, height: int) -> list[list[float]]:
     """For each point how high, in px, each series reaches upon those below; the same as below where it has nothing."""
     points = []
-    for point in zip(*(s.known() for s in series), strict=True):
+    for point in zip(*(s.values for s in series), strict=True):
         reached, tops = 0.0, []
         for value in point:
             reached += max(value / most * height, _LEAST) if value else 0.0
@@ -53,7 +54,7 @@ def _tops(series: Sequence[Series], most: float, height: int) -> list[list[float
 def _rectangles(series: Sequence[Series], tops: Sequence[Sequence[float]], height: int) -> str:
     slot = 100 / len(tops) if tops else 100.0
     # A lone bar as wide as the plot would look like a background.
-    width = min(slot * (0.78 if len(tops) <= 120 else 0.9), 12.0)
+    width = min(slot * (0.78 if len(tops) <= 100 else 0.88), 12.0)
     groups = []
     for level, one in enumerate(series):
         drawn = []
@@ -72,11 +73,10 @@ def _rectangles(series: Sequence[Series], tops: Sequence[Sequence[float]], heigh
 def _outlines(series: Sequence[Series], tops: Sequence[Sequence[float]], height: int) -> str:
     """Each series as the outline of all up to it; the lower ones are painted upon the higher."""
     paths = []
+    tall = height * _FINE
     for level in reversed(range(len(series))):
-        steps = [
-            f"V{short(height - round(top, 1))}h{len(list(same))}"
-            for top, same in groupby(round(p[level], 1) for p in tops)
-        ]
-        paths.append(f'<path class="c-{series[level].kind}" d="M0 {height}{"".join(steps)}V{height}z"/>')
-    box = f'viewBox="0 0 {len(tops)} {height}" preserveAspectRatio="none"'
+        reached = [tall - round(point[level] * _FINE) for point in tops]
+        steps = "".join([f"V{y}h{len(list(same))}" for y, same in groupby(reached)])
+        paths.append(f'<path class="c-{series[level].kind}" d="M0 {tall}{steps}V{tall}z"/>')
+    box = f'viewBox="0 0 {len(tops)} {tall}" preserveAspectRatio="none"'
     return f'<svg class="chart-bars" width="100%" height="{height}" {box}>{"".join(paths)}</svg>'

@@ -25,6 +25,7 @@ _STYLE = (
     "text{font-size:12px;fill:#5d6178}.title{font-size:18px;font-weight:600}.title,.name{fill:#1a1c2c}.paper{fill:#fff}"
     ".chart-lines path{fill:none;stroke-width:2;stroke-linecap:round;stroke-linejoin:round;vector-effect:non-scaling-stroke}"
     ".chart-lines .chart-band{fill:#5b5fe0;fill-opacity:.1;stroke:none}.chart-lines .c-p99{stroke-dasharray:4 3}"
+    ".chart-lines .dot{stroke-width:5;stroke-dasharray:none}.chart-lines.many path{stroke-width:1;stroke-dasharray:none}"
     ".chart-grid line{stroke:#e6e8ee}.chart-y text{text-anchor:end}.chart-x text,.chart-empty{text-anchor:middle}"
     ".chart-x .end{text-anchor:end}"
     + "".join(
@@ -57,7 +58,7 @@ def _file(timeline: Timeline, levels: Sequence[float], drawn: str, *, summed: bo
         f'<text class="sub" x="{_LEFT}" y="62">{text(_span(timeline))}</text>{_keys(timeline.series)}'
         f'<svg x="{_LEFT}" y="{_TOP}" overflow="visible">{values_axis(levels, timeline.unit, _PLOT)}</svg>'
         f'<svg x="{left}" y="{_TOP}" width="{_WIDTH - _LEFT - left}" height="{_PLOT + 22}" overflow="visible">'
-        f"{grid(levels, _PLOT)}{drawn}{times_axis(timeline, _PLOT)}{notice(timeline, _PLOT)}</svg></svg>\n"
+        f"{grid(levels, _PLOT)}{drawn}{times_axis(timeline, _PLOT, width=2)}{notice(timeline, _PLOT)}</svg></svg>\n"
     )
 
 

@@ -11,7 +11,6 @@ from hookvault.admin.charts.scale import Unit, labels, marked, short
 from hookvault.admin.charts.series import Series, Timeline
 
 HEIGHT = 200
-AXIS = 22  # px under the plot, for the labels of time
 _DIGIT = 6.7  # px that a character of an axis takes, at most
 # What XML can't hold, escaped or not: an exported file with it would not open.
 _UNFIT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff\ufffe\uffff]")
@@ -41,7 +40,7 @@ def figure(timeline: Timeline, levels: Sequence[float], drawn: str, *, stacked: 
         f'<figure class="chart"{data}>{legend(timeline.series)}<div class="chart-body">'
         f"{values_axis(levels, timeline.unit, height)}"
         f'<div class="chart-plot"{focus} role="img" aria-label="{text(timeline.told(summed=stacked))}">'
-        f'<svg class="chart-svg" width="100%" height="{height + AXIS}" aria-hidden="true">'
+        f'<svg class="chart-svg" width="100%" height="{height}" aria-hidden="true">'
         f"{grid(levels, height)}{drawn}{times_axis(timeline, height)}{notice(timeline, height)}"
         "</svg></div></div></figure>"
     )
@@ -77,14 +76,16 @@ def grid(levels: Sequence[float], height: int) -> str:
     return f'<g class="chart-grid">{"".join(lines)}</g>'
 
 
-def times_axis(timeline: Timeline, height: int) -> str:
-    """The labels of time, in three levels that charts.css shows as there is room."""
+def times_axis(timeline: Timeline, height: int, *, width: int | None = None) -> str:
+    """The labels of time: a choice for each width, of which charts.css shows the one that fits; or one choice alone."""
     count = len(timeline.times)
     said = []
-    for index, label, level in labels(timeline.times, timeline.interval, timeline.zone):
+    for index, label, widths in labels(timeline.times, timeline.interval, timeline.zone):
+        if width is not None and width not in widths:
+            continue
         at = (index + 0.5) / count * 100
-        end = " end" if at > 96 else ""
-        said.append(f'<text class="x{level}{end}" x="{short(at)}%" y="{height + 17}">{text(label)}</text>')
+        names = " ".join([*(f"x{fitting}" for fitting in widths), *(["end"] if at > 96 else [])])
+        said.append(f'<text class="{names}" x="{short(at)}%" y="{height + 17}">{text(label)}</text>')
     return f'<g class="chart-x">{"".join(said)}</g>'
 
 

@@ -7,9 +7,9 @@ from markupsafe import Markup
 
 from hookvault.admin.charts.frame import attribute, made, text
 from hookvault.admin.charts.scale import DAYS, Unit, short, written
-from hookvault.admin.charts.series import Kind
+from hookvault.admin.charts.series import Kind, drawable
 
-_ROW, _CELL, _AXIS = 25, 22, 20  # px
+_ROW, _CELL = 25, 22  # px
 _GAP = 0.5  # percent of the width between two cells
 _DEPTHS = 5
 
@@ -34,13 +34,13 @@ def heated(
         f'<figure class="chart" data-chart=\'{attribute(data)}\'><div class="chart-body">'
         f'<svg class="chart-y" width="38" height="{height}" aria-hidden="true">{days}</svg>'
         f'<div class="chart-plot" tabindex="0" role="img" aria-label="{text(_told(values, title, name, unit))}">'
-        f'<svg class="chart-svg chart-heat c-{text(kind)}" width="100%" height="{height + _AXIS}" aria-hidden="true">'
+        f'<svg class="chart-svg chart-heat c-{text(kind)}" width="100%" height="{height}" aria-hidden="true">'
         f"{_drawn(values)}{_hours(height)}</svg></div></div></figure>"
     )
 
 
 def _fit(value: float | None) -> float:
-    return value if value is not None and math.isfinite(value) and value > 0 else 0
+    return drawable(value) or 0
 
 
 def _drawn(values: list[float]) -> str:
@@ -57,11 +57,11 @@ def _drawn(values: list[float]) -> str:
 
 
 def _hours(height: int) -> str:
-    """Every third hour; every sixth where there is no room."""
-    said = [
-        f'<text class="x{hour // 3 % 2}" x="{short((hour + 0.5) * 100 / 24)}%" y="{height + 14}">{hour:02}</text>'
-        for hour in range(0, 24, 3)
-    ]
+    """Every third hour; every sixth where there is little room."""
+    said = []
+    for hour in range(0, 24, 3):
+        widths = "x1 x2" if hour % 6 else "x0 x1 x2"
+        said.append(f'<text class="{widths}" x="{short((hour + 0.5) * 100 / 24)}%" y="{height + 14}">{hour:02}</text>')
     return f'<g class="chart-x">{"".join(said)}</g>'
 
 
@@ -71,5 +71,5 @@ def _told(values: list[float], title: str, name: str, unit: Unit) -> str:
         return f"{title}. {name}: none in any hour of the week."
     day, hour = divmod(values.index(most), 24)
     total = f"{written(sum(values), unit)} in total, " if unit == "count" else ""
-    quiet = sum(1 for value in values if not value)
-    return f"{title}. {name}: {total}most on {DAYS[day]} at {hour:02}:00 ({written(most, unit)}), none in {quiet} of 168 hours."
+    peak = f"most on {DAYS[day]} at {hour:02}:00 ({written(most, unit)})"
+    return f"{title}. {name}: {total}{peak}, none in {values.count(0)} of 168 hours."

@@ -9,7 +9,8 @@ from hookvault.admin.charts.scale import Point, runs, smooth, straight, ticks
 from hookvault.admin.charts.series import Series, Timeline
 
 MOST_CURVES = 400  # points; more are joined by straight lines, in a quarter of the bytes
-_WIDTH = 1000
+_SLOT = 20  # units of the drawing for each point; those of many points are 2
+_FINE = 4  # units for each px of height
 
 
 def lined(timeline: Timeline, *, band: bool = True, height: int = HEIGHT) -> Markup:
@@ -27,28 +28,35 @@ def lined(timeline: Timeline, *, band: bool = True, height: int = HEIGHT) -> Mar
 
 def line_levels(timeline: Timeline) -> list[float]:
     """The ticks for the highest value."""
-    known = [value for series in timeline.series for value in series.known() if value is not None]
+    known = [value for series in timeline.series for value in series.values if value is not None]
     return ticks(max(known, default=0), timeline.unit)
 
 
 def draw_lines(timeline: Timeline, levels: Sequence[float], height: int, *, band: bool = True) -> str:
     """The lines alone, as SVG that is as wide as what it stands in."""
-    placed = [_placed(series, levels[-1], height) for series in timeline.series]
+    count, tall = len(timeline.times), height * _FINE
+    many = count > MOST_CURVES
+    slot = 2 if many else _SLOT
+    placed = [_placed(series, levels[-1], slot, tall) for series in timeline.series]
     drawn = [_band(placed[0], placed[1])] if band and len(placed) > 1 else []
     # The first line is the one that counts: it lies on top.
     for series, points in reversed(list(zip(timeline.series, placed, strict=True))):
-        path = "".join(_path(run, len(points)) for run in runs(points))
+        stretches = runs(points)
+        path = "".join(_path(run, count) for run in stretches if len(run) > 1)
+        # A point between two gaps would be a speck as a line.
+        dots = "".join(_path(run, count) for run in stretches if len(run) == 1)
         drawn.append(f'<path class="c-{series.kind}" d="{path}"/>' if path else "")
-    box = f'viewBox="0 0 {_WIDTH} {height}" preserveAspectRatio="none"'
-    return f'<svg class="chart-lines" width="100%" height="{height}" {box}>{"".join(drawn)}</svg>'
+        drawn.append(f'<path class="c-{series.kind} dot" d="{dots}"/>' if dots else "")
+    box = f'viewBox="0 0 {max(count, 1) * slot} {tall}" preserveAspectRatio="none"'
+    return (
+        f'<svg class="chart-lines{" many" if many else ""}" width="100%" height="{height}" {box}>{"".join(drawn)}</svg>'
+    )
 
 
-def _placed(series: Series, most: float, height: int) -> list[Point | None]:
-    values = series.known()
-    slot = _WIDTH / len(values) if values else 0.0
+def _placed(series: Series, most: float, slot: int, tall: int) -> list[Point | None]:
     return [
-        None if value is None else ((index + 0.5) * slot, height - value / most * height)
-        for index, value in enumerate(values)
+        None if value is None else ((index + 0.5) * slot, tall - value / most * tall)
+        for index, value in enumerate(series.values)
     ]
 
 

@@ -7,7 +7,7 @@ from markupsafe import Markup
 
 from hookvault.admin.charts.frame import made, text
 from hookvault.admin.charts.scale import Unit, percent, short, written
-from hookvault.admin.charts.series import Kind, Series
+from hookvault.admin.charts.series import Kind, drawable
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ def ranked(ranks: Sequence[Rank], *, unit: Unit = "count", empty: str = "Nothing
     """A list of labelled bars as long as their values, the first given at the top."""
     if not ranks:
         return made(f'<p class="ranks-empty">{text(empty)}</p>')
-    values = Series("", "ok", [rank.value for rank in ranks]).known()
+    values = [drawable(rank.value) for rank in ranks]
     most = max((value for value in values if value is not None), default=0)
     items = "".join(_item(rank, value, most, unit) for rank, value in zip(ranks, values, strict=True))
     return made(f'<ol class="ranks">{items}</ol>')

@@ -22,23 +22,22 @@ _CLOCK_STEPS = (
 # How many labels fit at least on an axis that is narrow, middling, wide; charts.css knows the widths.
 _FITTING = (3, 6, 12)
 _LONG = ((_DAY, "d", _HOUR, "h"), (_HOUR, "h", _MINUTE, "min"), (_MINUTE, "min", _SECOND, "s"))
-_DAY_MINUTES = 1440
-_MINUTE_STEPS = (1, 5, 10, 15, 30, 60, 120, 180, 240, 360, 720, _DAY_MINUTES)
-_DAY_STEPS = (2, 7, 14)
+_MINUTE_STEPS = (1, 2, 5, 10, 15, 20, 30, 60, 120, 180, 240, 360, 720)
+_DAY_STEPS = (2, 3, 4, 7, 14)
 _MONTH_STEPS = (1, 3, 6, 12, 24, 60, 120)
 
 Point = tuple[float, float]
 
 
 class Label(NamedTuple):
-    """What an axis of time says at a point. Labels of level 0 always fit; 1 and 2 where the axis is wider."""
+    """What an axis of time says at the point `at`, on axes of which widths: 0 is narrow, 1 middling, 2 wide."""
 
     at: int
     text: str
-    level: int
+    widths: tuple[int, ...]
 
 
-def ticks(top: float, unit: Unit = "count", most: int = 4) -> list[float]:
+def ticks(top: float, unit: Unit = "count", most: int = 5) -> list[float]:
     """Round values at even distances from 0 to `top` or a little beyond; at most `most` above the 0.
 
     Counts have whole ticks, percentages (shares from 0 to 1) end at 1, times are round on a clock.
@@ -118,41 +117,44 @@ def moment(at: datetime, interval: Interval, zone: tzinfo) -> str:
 
 
 def labels(times: Sequence[datetime], interval: Interval, zone: tzinfo) -> list[Label]:
-    """What an axis of time says, at round times by the clocks of a zone, in the order of the points.
+    """What an axis of time says, at round times by the clocks of a zone: one choice for each width, in order.
 
-    Labels of level 0 alone never overlap on an axis of 200 px, those of levels 0 and 1 on one of 400 px, all on 760 px.
+    The labels for the narrow never overlap on 200 px, those for the middling on 400 px, those for the wide on 760 px.
     """
     local = [at.astimezone(zone) for at in times]
-    chosen: dict[int, Label] = {}
-    for level, fitting in enumerate(_FITTING):
-        indexes, named = _round_times(local, interval, fitting)
-        apart = len(times) / (fitting + 1)
-        for index in indexes:
-            if all(abs(index - other) >= apart for other in chosen):
-                chosen[index] = Label(index, named(local[index]), level)
-    return [chosen[index] for index in sorted(chosen)]
+    choices = list(_choices(local, interval)) if local else []
+    shown: dict[tuple[int, str], list[int]] = {}
+    for width, fitting in enumerate(_FITTING):
+        found, named = next((choice for choice in choices if 0 < len(choice[0]) <= fitting), _thinned(local, fitting))
+        for index in found:
+            shown.setdefault((index, named(local[index])), []).append(width)
+    return [Label(index, text, tuple(widths)) for (index, text), widths in sorted(shown.items())]
 
 
-def _round_times(
-    local: Sequence[datetime], interval: Interval, most: int
-) -> tuple[Sequence[int], Callable[[datetime], str]]:
-    """The points at the finest round step of which there are at most `most`, and how these are named."""
-    several = len({at.date() for at in local}) > 1
-    for step in _MINUTE_STEPS:
-        found = [i for i, at in enumerate(local) if interval == "day" or (at.hour * 60 + at.minute) % step == 0]
-        if 0 < len(found) <= most:
-            daily = interval == "day" or step == _DAY_MINUTES
-            return found, _day if daily else (_hour_or_day if several else _hour)
-    midnights = [i for i, at in enumerate(local) if interval == "day" or at.hour == at.minute == 0]
-    for days in _DAY_STEPS:
-        found = [i for i in midnights if local[i].toordinal() % days == 1]
-        if 0 < len(found) <= most:
-            return found, _day
-    for months in _MONTH_STEPS:
-        found = [i for i in midnights if local[i].day == 1 and (local[i].year * 12 + local[i].month - 1) % months == 0]
-        if 0 < len(found) <= most:
-            return found, _month if months < 12 else _year
-    return range(0, len(local), -(-len(local) // most) or 1), _day if interval == "day" else _hour_or_day
+def _choices(
+    local: Sequence[datetime], interval: Interval
+) -> Iterator[tuple[Sequence[int], Callable[[datetime], str]]]:
+    """The points at rounder and rounder times, and how these are named."""
+    if interval != "day":
+        hour = _hour if local[0].date() == local[-1].date() else _hour_or_day
+        minutes = [at.hour * 60 + at.minute for at in local]
+        for step in _MINUTE_STEPS:
+            yield [i for i, minute in enumerate(minutes) if minute % step == 0], hour
+        midnights = [i for i, minute in enumerate(minutes) if minute == 0]
+    else:
+        midnights = list(range(len(local)))
+    yield midnights, _day
+    for step in _DAY_STEPS:
+        yield [i for i in midnights if local[i].toordinal() % step == 1], _day
+    firsts = [i for i in midnights if local[i].day == 1]
+    for step in _MONTH_STEPS:
+        named = _month if step < 12 else _year
+        yield [i for i in firsts if (local[i].year * 12 + local[i].month - 1) % step == 0], named
+
+
+def _thinned(local: Sequence[datetime], most: int) -> tuple[Sequence[int], Callable[[datetime], str]]:
+    """Where no round time fits, points at even distances."""
+    return range(0, len(local), -(-len(local) // most) or 1), _hour_or_day
 
 
 def _hour(at: datetime) -> str:
@@ -192,12 +194,14 @@ def runs(points: Sequence[Point | None]) -> list[list[Point]]:
 
 
 def straight(points: Sequence[Point]) -> str:
-    """An SVG path through points; one point alone is a dot where the line has round ends."""
+    """An SVG path through points, to whole units; one point alone is a dot where the line has round ends."""
     if not points:
         return ""
-    (x, y), rest = points[0], points[1:]
-    start = f"M{short(x)} {short(y)}"
-    return start + ("L" + " ".join(f"{short(x)} {short(y)}" for x, y in rest) if rest else "h0.01")
+    whole = [(round(x), round(y)) for x, y in points]
+    # Relative, since points lie close where there are many: then a point takes five bytes or so.
+    steps = [f"{x2 - x1} {y2 - y1}" for (x1, y1), (x2, y2) in pairwise(whole)]
+    start = f"M{whole[0][0]} {whole[0][1]}"
+    return start + ("l" + " ".join(steps).replace(" -", "-") if steps else "h.01")
 
 
 def smooth(points: Sequence[Point]) -> str:
@@ -206,11 +210,11 @@ def smooth(points: Sequence[Point]) -> str:
         return straight(points)
     slopes = [(y2 - y1) / (x2 - x1) for (x1, y1), (x2, y2) in pairwise(points)]
     tangents = [slopes[0], *(_tangent(a, b) for a, b in pairwise(slopes)), slopes[-1]]
-    pieces = [f"M{short(points[0][0])} {short(points[0][1])}"]
+    pieces = [f"M{points[0][0]:.1f} {points[0][1]:.1f}"]
     for (x1, y1), (x2, y2), (m1, m2) in zip(points, points[1:], pairwise(tangents), strict=False):
         third = (x2 - x1) / 3
-        numbers = (x1 + third, y1 + m1 * third, x2 - third, y2 - m2 * third, x2, y2)
-        pieces.append("C" + " ".join(map(short, numbers)))
+        ends = f"{x2 - third:.1f} {y2 - m2 * third:.1f} {x2:.1f} {y2:.1f}"
+        pieces.append(f"C{x1 + third:.1f} {y1 + m1 * third:.1f} {ends}")
     return "".join(pieces)
 
 

@@ -20,16 +20,15 @@ class Series:
     Attributes:
         name: As the legend shows it; any text.
         kind: Which colour: the class `c-<kind>` of charts.css.
-        values: None where nothing is known. What is negative or no number counts as not known.
+        values: None where nothing is known; what is negative or no finite number becomes None.
     """
 
     name: str
     kind: Kind
     values: Sequence[float | None]
 
-    def known(self) -> list[float | None]:
-        """The values that can be drawn."""
-        return [value if value is not None and math.isfinite(value) and value >= 0 else None for value in self.values]
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "values", tuple(map(drawable, self.values)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +58,7 @@ class Timeline:
     @property
     def blank(self) -> bool:
         """Whether there is nothing to draw."""
-        return not any(value for series in self.series for value in series.known())
+        return not any(any(series.values) for series in self.series)
 
     def data(self, *, stacked: bool) -> dict[str, Any]:
         """What the read-out of charts.js needs, as `data-chart` carries it."""
@@ -73,8 +72,9 @@ class Timeline:
             "interval": self.interval,
             "zone": zone_name(self.zone),
             "unit": self.unit,
+            "stacked": stacked,
             "total": stacked and len(self.series) > 1,
-            "series": [{"n": s.name, "c": s.kind, "v": [_brief(value) for value in s.known()]} for s in self.series],
+            "series": [{"n": s.name, "c": s.kind, "v": [_brief(value) for value in s.values]} for s in self.series],
         }
 
     def told(self, *, summed: bool) -> str:
@@ -87,7 +87,7 @@ class Timeline:
         return ". ".join([*said, self.empty] if self.blank else said) + "."
 
     def _said(self, series: Series, *, summed: bool) -> str:
-        pairs = [(v, at) for v, at in zip(series.known(), self.times, strict=True) if v is not None]
+        pairs = [(v, at) for v, at in zip(series.values, self.times, strict=True) if v is not None]
         if not pairs:
             return f"{series.name}: no values"
         (high, high_at), (low, low_at) = max(pairs, key=lambda p: p[0]), min(pairs, key=lambda p: p[0])
@@ -97,6 +97,11 @@ class Timeline:
         highest = f"highest {written(high, self.unit)} at {moment(high_at, self.interval, self.zone)}"
         lowest = f"lowest {written(low, self.unit)} at {moment(low_at, self.interval, self.zone)}"
         return f"{series.name}: {total}{highest}, {lowest}"
+
+
+def drawable(value: float | None) -> float | None:
+    """The value, or None where there is no finite, positive number to draw."""
+    return value if value is not None and 0 <= value < math.inf else None
 
 
 def zone_name(zone: tzinfo) -> str:

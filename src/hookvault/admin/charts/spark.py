@@ -1,12 +1,13 @@
 """Small charts in table rows and tiles, drawn in few bytes and little time: a page has dozens."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 from markupsafe import Markup
 
 from hookvault.admin.charts.frame import made, text
 from hookvault.admin.charts.scale import number, runs, short, smooth
-from hookvault.admin.charts.series import Kind, Series
+from hookvault.admin.charts.series import Kind, drawable
 
 _HEIGHT = 22
 _PITCH, _BAR = 4, 3
@@ -21,27 +22,35 @@ def spark_bars(successful: Sequence[float], failed: Sequence[float], *, label: s
         failed: Counts of the same points.
         label: What is counted and when, such as `Calls, 24 h`; numbers are added to it.
     """
-    most = max((ok + bad for ok, bad in zip(successful, failed, strict=True)), default=0)
+    pairs = list(zip(successful, failed, strict=True))
+    most = max((ok + bad for ok, bad in pairs), default=0)
     scale = _HEIGHT / most if most > 0 else 0.0
-    parts: dict[str, list[str]] = {"none": [], "ok": [], "fail": []}
-    for index, (ok, bad) in enumerate(zip(successful, failed, strict=True)):
-        x = index * _PITCH + _BAR / 2
+    none, good, wrong = [], [], []
+    for (ok, bad), foot in zip(pairs, _feet(len(pairs)), strict=True):
         if ok + bad <= 0:
-            parts["none"].append(f"M{x} {_HEIGHT}v-1")
+            none.append(f"{foot}v-1")
             continue
-        # A part that is there is seen: 2 px at least.
-        red = max(bad * scale, 2.0) if bad else 0.0
-        top = _HEIGHT - max((ok + bad) * scale, red + (2.0 if ok else 0.0), 2.0)
-        split = max(top, 0.0) + red
+        # Whole px are crisp. A part that is there is seen, if only as 2 px.
+        blue = max(int(ok * scale + 0.5), 2) if ok else 0
+        red = max(int(bad * scale + 0.5), 2) if bad else 0
+        if blue + red > _HEIGHT:
+            blue, red = (_HEIGHT - red, red) if red < blue else (blue, _HEIGHT - blue)
         if ok:
-            parts["ok"].append(f"M{x} {_HEIGHT}V{split + (0.5 if red else 0):.3g}")
+            good.append(f"{foot}v-{blue}")
         if bad:
-            parts["fail"].append(f"M{x} {split:.3g}V{max(top, 0.0):.3g}")
-    drawn = "".join(f'<path class="c-{kind}" d="{"".join(d)}"/>' for kind, d in parts.items() if d)
+            wrong.append(f"{foot}m0-{blue}v-{red}" if blue else f"{foot}v-{red}")
+    parts = (("none", none), ("ok", good), ("fail", wrong))
+    drawn = "".join(f'<path class="c-{kind}" d="{"".join(d)}"/>' for kind, d in parts if d)
     said = text(f"{label}: {number(sum(successful))} succeeded, {number(sum(failed))} failed")
     width = max(len(successful) * _PITCH - _PITCH + _BAR, 1)
     box = f'width="{width}" height="{_HEIGHT}" viewBox="0 0 {width} {_HEIGHT}"'
     return made(f'<svg class="spark" {box} role="img" aria-label="{said}">{drawn}</svg>')
+
+
+@lru_cache(maxsize=8)
+def _feet(count: int) -> tuple[str, ...]:
+    """Where the bars stand."""
+    return tuple(f"M{short(index * _PITCH + _BAR / 2)} {_HEIGHT}" for index in range(count))
 
 
 def spark_area(values: Sequence[float | None], kind: Kind = "ok", *, label: str, floor: float | None = 0) -> Markup:
@@ -53,7 +62,7 @@ def spark_area(values: Sequence[float | None], kind: Kind = "ok", *, label: str,
         label: What it shows, in words; the tile's number beside it says how much.
         floor: The value at the bottom; None for the lowest of the values, where changes are small (a success rate).
     """
-    known = Series("", kind, values).known()
+    known = [drawable(value) for value in values]
     present = [value for value in known if value is not None]
     low = floor if floor is not None else min(present, default=0)
     span = max(present, default=0) - low

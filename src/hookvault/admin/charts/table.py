@@ -18,7 +18,7 @@ def timeline_table(timeline: Timeline, *, totals: bool = False) -> Markup:
         timeline: What the chart shows.
         totals: Whether a last column adds the series up.
     """
-    columns = [series.known() for series in timeline.series]
+    columns = [series.values for series in timeline.series]
     heads = [f"Time ({zone_name(timeline.zone)})", *(s.name for s in timeline.series), *(["Total"] if totals else [])]
     rows = []
     for at, *values in zip(timeline.times, *columns, strict=True):
