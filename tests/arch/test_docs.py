@@ -41,7 +41,7 @@ def test_readme_names_every_setting(setting):
     assert re.search(rf"\b{setting.upper()}\b", (ROOT / "README.md").read_text("utf-8"))
 
 
-@pytest.mark.parametrize("lock", ["run", "dev", "build"])
+@pytest.mark.parametrize("lock", ["run", "dev", "build", "node"])
 def test_lock_files_are_hashed_and_name_no_host(lock):
     text = (ROOT / "requirements" / f"{lock}.lock").read_text("utf-8")
     assert "://" not in text
