@@ -69,9 +69,9 @@ def code_of(secret, ahead=0):
     return totp.code_at(secret, int(time.time()) // totp.STEP_S + ahead)
 
 
-def browser(app, ip=None, **headers):
+def browser(app, ip=None, asgi=None, **headers):
     """A browser on our own pages, from an address of its own. What it is sent and sends is searched for secrets."""
-    transport = httpx.ASGITransport(create_app(app), client=(ip or somewhere(), 5))
+    transport = httpx.ASGITransport(asgi or create_app(app), client=(ip or somewhere(), 5))
     known = {"origin": ORIGIN, "sec-fetch-site": "same-origin", "user-agent": "Browser/1.0", **headers}
     hooks = {"response": [_seen]}
     return httpx.AsyncClient(transport=transport, base_url=ORIGIN, headers=known, event_hooks=hooks)

@@ -5,7 +5,6 @@ from typing import Any
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
-from fastapi.responses import RedirectResponse
 from starlette.exceptions import HTTPException
 
 from hookvault import __version__
@@ -90,13 +89,8 @@ def create_app(app: App) -> Guard:
     inner.state.metrics = health.Metrics(app)
     for router in _ROUTERS:
         inner.include_router(router)
-    inner.add_api_route("/", _to_docs, include_in_schema=False)
     inner.openapi = lambda: _openapi(inner)  # type: ignore[method-assign]
     return Guard(app, inner)
-
-
-async def _to_docs() -> Response:
-    return RedirectResponse("/api/docs")
 
 
 def _openapi(inner: FastAPI) -> dict[str, Any]:

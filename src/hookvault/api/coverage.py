@@ -22,7 +22,6 @@ _OPEN = Unaudited("open to everybody, and says nothing of any tenant")
 _READ = Unaudited("shows no secret, and may be asked many times a second")
 
 AUDIT: Mapping[tuple[str, str], str | Unaudited] = {
-    ("GET", "/"): _OPEN,
     ("GET", "/healthz"): _OPEN,
     ("GET", "/readyz"): _OPEN,
     ("GET", "/metrics"): Unaudited("counts only, and asked every few seconds"),

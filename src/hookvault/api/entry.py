@@ -31,7 +31,7 @@ async def identify(app: App, scope: ASGIScope) -> Principal | None:
     """
     if _ANYBODYS.fullmatch(_named(scope)):
         return None
-    if header(scope, b"authorization") is None and not scope["path"].startswith("/api/tenants/"):
+    if header(scope, b"authorization") is None:
         cookie = session_cookie(scope, app.settings.app_url)
         if cookie is not None:
             return await app.accounts.sessions.authenticate(cookie)

@@ -22,7 +22,7 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 ASGIApp = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
 
-_OPEN = frozenset({"/", "/healthz", "/readyz", "/metrics", "/api/docs", "/api/docs.css", "/api/openapi.json"})
+_OPEN = frozenset({"/healthz", "/readyz", "/metrics", "/api/docs", "/api/docs.css", "/api/openapi.json"})
 _LINKED = re.compile(r"/(invitations|password-resets)/[^/]+")  # what follows lets somebody in
 _SAFE: Headers = [
     (b"x-content-type-options", b"nosniff"),
@@ -59,7 +59,7 @@ class Guard:
                 await self._manage(scope, receive, reply)
         except HookvaultError as error:
             if error.status >= 500:
-                _log.error("request_failed", code=error.code, path=_shown(scope["path"]), message=error.message)
+                _log.error("request_failed", code=error.code, path=shown_path(scope["path"]), message=error.message)
             await reply.send_whole(*problem(error))
         except ClientGoneError:
             return
@@ -67,7 +67,7 @@ class Guard:
             reply.request_id = reply.request_id or request_id(scope).encode()
             identifier = reply.request_id.decode()
             _log.exception(
-                "internal_error", path=_shown(scope["path"]), error=type(error).__name__, request_id=identifier
+                "internal_error", path=shown_path(scope["path"]), error=type(error).__name__, request_id=identifier
             )
             message = "Something went wrong on our side; the log tells more under the request's id."
             await reply.send_whole(*plain_problem(500, "internal_error", message))
@@ -84,7 +84,7 @@ class Guard:
         await self._inner(scope, receive, reply)
         elapsed_ms = round((time.monotonic() - began) * 1000, 1)
         _log.info(
-            "request", method=method, path=_shown(path), status=reply.status, ms=elapsed_ms, request_id=identifier
+            "request", method=method, path=shown_path(path), status=reply.status, ms=elapsed_ms, request_id=identifier
         )
 
     async def _asking(self, scope: MutableMapping[str, Any], identifier: str) -> Asking:
@@ -135,7 +135,7 @@ class _Reply:
         return [*_SAFE, (b"x-request-id", self.request_id)] if self.request_id else _SAFE
 
 
-def _shown(path: str) -> str:
+def shown_path(path: str) -> str:
     """A path as the log has it: a terminal must not act on what a caller wrote, and nobody must go on with a link."""
     if not path.startswith("/api/platform/"):
         path = _LINKED.sub(r"/\1/{token}", path)

@@ -14,7 +14,7 @@ import uvicorn
 
 from hookvault import __version__, log, wiring
 from hookvault.accounts.model import NewPassword
-from hookvault.api.app import create_app
+from hookvault.admin.site import create_site
 from hookvault.api.protocol import BoundedProtocol
 from hookvault.cli.session import command, finish, settle_in
 from hookvault.errors import SetupError
@@ -48,7 +48,7 @@ async def _serve(settings: Settings, listener: socket.socket, *, deliver: bool) 
     app = await wiring.build(settings)
     try:
         made = await _first_admin(app)
-        server = _Server(_config(create_app(app)), lambda: _announce(settings, made), app.tail.end)
+        server = _Server(_config(create_site(app)), lambda: _announce(settings, made), app.tail.end)
         await app.start(deliver=deliver)
         settle_in()
         await server.serve(sockets=[listener])

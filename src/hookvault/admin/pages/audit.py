@@ -1,0 +1,7 @@
+"""Who did what."""
+
+from collections.abc import Sequence
+
+from starlette.routing import BaseRoute
+
+ROUTES: Sequence[BaseRoute] = ()

@@ -1,0 +1,7 @@
+"""Deliveries sent again, by filter."""
+
+from collections.abc import Sequence
+
+from starlette.routing import BaseRoute
+
+ROUTES: Sequence[BaseRoute] = ()

@@ -1,0 +1,7 @@
+"""Platform admins and whom they invited."""
+
+from collections.abc import Sequence
+
+from starlette.routing import BaseRoute
+
+ROUTES: Sequence[BaseRoute] = ()
