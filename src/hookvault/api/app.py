@@ -15,6 +15,7 @@ from hookvault.api import (
     calls,
     custody,
     deliveries,
+    demo,
     docs,
     figures,
     health,
@@ -64,6 +65,7 @@ _ROUTERS = (
     users.links,
     custody.router,
     retention.router,
+    demo.router,
     health.router,
     docs.router,
 )
