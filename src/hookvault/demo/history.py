@@ -5,7 +5,7 @@ import math
 import random
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from uuid import UUID
 
 from hookvault.clock import now
@@ -38,8 +38,9 @@ _WEEK: Mapping[Rhythm, tuple[float, ...]] = {  # Monday to Sunday
     "evening": (1, 1, 1, 1, 1.1, 0.8, 0.5),
     "morning": (1.1, 1.05, 1, 1, 1, 0.35, 0.25),
 }
-# n8n was down on a working day some eleven days ago: first the machine, then for minutes its routes.
-_OUTAGE_AGE_D = 11
+# n8n was down on a Tuesday or Wednesday more than a week ago, for two hours of the afternoon.
+_OUTAGE_AGE_D = 8
+_OUTAGE_DAYS = (1, 2)
 _OUTAGE_HOURS = (13, 15)
 _OUTAGE: Shares = {"connection_error": 0.62, "timeout": 0.16, "starting": 0.12, "started": 0.10}
 _SLUGGISH_AGE_D = 4  # a day on which everything took three times as long
@@ -82,11 +83,16 @@ async def tell(
 def shares_at(workflow: Workflow, moment: datetime, present: datetime) -> Shares:
     """What a workflow answers at a moment."""
     age = present - moment
-    if age.days == _OUTAGE_AGE_D and _OUTAGE_HOURS[0] <= moment.hour < _OUTAGE_HOURS[1]:
+    if _OUTAGE_HOURS[0] <= moment.hour < _OUTAGE_HOURS[1] and moment.date() == _outage(present):
         return _OUTAGE
     if workflow.before is not None and age > workflow.since_h * _HOUR:
         return workflow.before
     return workflow.answers
+
+
+def _outage(present: datetime) -> date:
+    days = (present.date() - timedelta(days=_OUTAGE_AGE_D + step) for step in range(7))
+    return next(day for day in days if day.weekday() in _OUTAGE_DAYS)
 
 
 def pick(rng: random.Random, shares: Shares) -> str:

@@ -12,6 +12,7 @@ from hookvault.demo.answer import Answer, answer, wrong_method
 
 HOST = "127.0.0.1"
 _LONGEST_S = 600.0
+_CLOSING_S = 5.0
 _MOST = 16_777_216  # bytes of a body; n8n answers more with a problem, never with 413
 _HEAD = 65_536
 _PRODUCTION, _TEST, _API = "/webhook/", "/webhook-test/", "/api/v1/workflows"
@@ -62,11 +63,10 @@ class Receiver:
         self.hurry()
         self._server.close()
         for writer in self._writers:
-            writer.transport.abort()
-        for task in [task for task in self._serving if task is not None]:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
+            writer.transport.abort()  # whoever reads finds the end, whoever waits was woken
+        serving = [task for task in self._serving if task is not None]
+        if serving:
+            await asyncio.wait(serving, timeout=_CLOSING_S)
         self._server, self.port = None, None
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

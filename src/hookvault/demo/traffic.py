@@ -82,14 +82,14 @@ class Traffic:
 
     async def _replay(self) -> None:
         """At the start, and then every few minutes, makes failed deliveries again; one slow replay is cancelled."""
-        tenant_id = next(iter(self._houses), None)
-        if tenant_id is None:
+        if not self._houses:
             return
+        tenant_id = max(self._houses, key=lambda name: self._houses[name].share)
         try:
             if self._steps % _NEXT_REPLAY == _FIRST_REPLAY:
                 await self._started(tenant_id, 1.0)
             elif self._steps == _KEPT_SLOW:
-                self._slow = await self._started(tenant_id, 0.05)
+                self._slow = await self._started(tenant_id, 0.1)
             elif self._steps == _KEPT_SLOW + _CANCELLED_AFTER and self._slow is not None:
                 await self._app.replays.cancel(tenant_id, self._slow, actor=self._actor)
         except HookvaultError as error:  # nothing has failed yet, or the tenant is gone
