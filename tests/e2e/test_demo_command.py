@@ -33,6 +33,19 @@ def place(tmp_path):
             embedded.destroy(folder)
 
 
+def spawned(place, port):
+    with (place / "out").open("wb") as out, (place / "err").open("wb") as err:
+        words = [COMMAND, "demo", "--port", str(port)]
+        return subprocess.Popen(words, cwd=place, env=environment(), stdout=out, stderr=err)
+
+
+def run(place, *words, **more):
+    env = environment(**more)
+    return subprocess.run(
+        [COMMAND, *words], cwd=place, env=env, capture_output=True, text=True, timeout=60, check=False
+    )
+
+
 async def started(process, place, url):
     """What was announced once the server answers."""
     ends = time.monotonic() + START_S
@@ -51,10 +64,7 @@ async def started(process, place, url):
 async def test_it_starts_lives_and_stops(place):
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    with (place / "out").open("wb") as out, (place / "err").open("wb") as err:
-        process = subprocess.Popen(
-            [COMMAND, "demo", "--port", str(port)], cwd=place, env=environment(), stdout=out, stderr=err
-        )
+    process = spawned(place, port)
     url = f"http://127.0.0.1:{port}"
     try:
         told = await started(process, place, url)
@@ -63,14 +73,8 @@ async def test_it_starts_lives_and_stops(place):
         assert re.search(r"Password   \S{23}   \(shown only now\)", told)
         assert "HOOKVAULT_DATA_DIR=.hookvault-demo" in told
         assert not (place / ".hookvault").exists()
-        made = subprocess.run(
-            [COMMAND, "api-key", "create", "--platform"],
-            cwd=place,
-            env=environment(HOOKVAULT_DATA_DIR=".hookvault-demo"),
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=True,
+        made = await asyncio.to_thread(
+            run, place, "api-key", "create", "--platform", HOOKVAULT_DATA_DIR=".hookvault-demo"
         )
         key = made.stdout.split()[-1]
         CANARY.made(key)
@@ -101,15 +105,7 @@ async def test_it_starts_lives_and_stops(place):
 
 def test_production_refuses_it(place):
     keys = {"ENCRYPTION_KEY": "9f8e7d6c5b4a3021" * 4, "SESSION_SECRET": "1f8e7d6c5b4a3022" * 4}
-    done = subprocess.run(
-        [COMMAND, "demo"],
-        cwd=place,
-        env=environment(APP_ENV="production", **keys),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    done = run(place, "demo", APP_ENV="production", **keys)
     assert done.returncode == 1
     assert "APP_ENV is production" in done.stderr
     assert "(demo_not_here)" in done.stderr
