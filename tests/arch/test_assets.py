@@ -16,8 +16,6 @@ from hookvault.errors import SetupError
 ROOT = Path(__file__).parents[2]
 WANTED = [
     "__init__.py",
-    "geist-mono-latin.woff2",
-    "geist-mono.LICENSE.txt",
     "htmx.LICENSE.txt",
     "htmx.min.js",
     "icons.LICENSE.txt",
