@@ -67,7 +67,9 @@ async def save_settings(visit: Visit) -> Response:
     form = await visit.form()
     identifier = visit.path("tenant")
     version = form.number("version")
-    answer = await visit.ask("PATCH", _api(identifier), _changes(form), version=version if isinstance(version, int) else 1)
+    answer = await visit.ask(
+        "PATCH", _api(identifier), _changes(form), version=version if isinstance(version, int) else 1
+    )
     if answer.ok:
         return visit.done(f"/tenants/{part(identifier)}/settings", said="Saved.")
     tenant = await _tenant(visit)
@@ -134,7 +136,12 @@ def _settings(visit: Visit, tenant: Tenant, values: Mapping[str, str], answer: A
     others = {name: text for name, text in stored.items() if stale and text != values.get(name)}
     errors = dict(answer.errors) if answer else {}
     problem = answer.message if answer and not errors and not stale else ""
-    known = {"tenant": tenant, "values": {**values, "version": stored["version"]}, "errors": errors, "problem": problem}
+    known: dict[str, Any] = {
+        "tenant": tenant,
+        "values": {**values, "version": stored["version"]},
+        "errors": errors,
+        "problem": problem,
+    }
     return visit.render(
         _FORM if visit.is_partial else "tenant/change.html",
         status=answer.status if answer else 200,
@@ -165,7 +172,9 @@ def _changes(form: Form) -> dict[str, Any]:
     return {
         "name": form.text("name"),
         "slug": form.text("slug"),
-        "rateLimit": {k: v for k, v in limit.items() if v is not None} if any(v is not None for v in limit.values()) else None,
+        "rateLimit": {k: v for k, v in limit.items() if v is not None}
+        if any(v is not None for v in limit.values())
+        else None,
         "concurrency": form.number("concurrency"),
         "retentionDays": form.number("retentionDays"),
     }

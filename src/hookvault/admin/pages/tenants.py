@@ -29,7 +29,7 @@ async def show_tenants(visit: Visit) -> Response:
     )
     holdings = await visit.app.census.list_holdings([tenant.id for tenant in found.items])
     filters = {name: value for name, value in (("q", search), ("status", wanted)) if value}
-    rows = {
+    rows: dict[str, Any] = {
         "tenants": found.items,
         "holdings": holdings,
         "stats": _stats_url([tenant.id for tenant in found.items]),
@@ -65,7 +65,9 @@ async def create(visit: Visit) -> Response:
     if not answer.ok:
         return visit.show_form("tenants/new.html", "New tenant", answer=answer, values=form.values())
     made = answer.data
-    return visit.done(f"/tenants/{part(made['id'])}/integrations", said=f"{made['name']} is there. Connect what it uses.")
+    return visit.done(
+        f"/tenants/{part(made['id'])}/integrations", said=f"{made['name']} is there. Connect what it uses."
+    )
 
 
 def _stats_url(ids: list[str]) -> str:
