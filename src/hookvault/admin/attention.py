@@ -64,10 +64,10 @@ def _of_integration(kind: Kind, integration: Integration, rotation: Rotation, ba
     missing = [field for field, secret in integration.secrets.items() if secret.needs_reentry]
     if missing:
         why = f"{', '.join(missing)} can't be opened any more."
-        found.append(Notice("bad", "Secret needed", f"{name} needs its secrets again", why, here))
+        found.append(Notice("bad", "No secret", f"{name} needs its secrets again", why, here))
     if integration.last_test and not integration.last_test.ok:
         found.append(
-            Notice("warn", "Test failed", f"The last test of {name} failed", integration.last_test.message, here)
+            Notice("warn", "Failed", f"The last test of {name} failed", integration.last_test.message, here)
         )
     if rotation.staged:
         told = {None: "They were not tested yet.", "ok": "Their test was ok: switch to them."}

@@ -76,7 +76,10 @@ def mark_of(secret: SecretInfo | None) -> Mark | None:
 
 
 def _lines(provider: Provider, integration: Integration) -> list[Line]:
-    """Secrets always, for they can be replaced here; of the other fields those that are set or must be."""
+    """Secrets always, for they can be replaced here; of the other fields those that are set or must be.
+
+    The number that people know comes first, before all the ids.
+    """
     found = []
     for field in provider.fields:
         value = integration.values.get(field.name)
