@@ -66,9 +66,7 @@ def _of_integration(kind: Kind, integration: Integration, rotation: Rotation, ba
         why = f"{', '.join(missing)} can't be opened any more."
         found.append(Notice("bad", "No secret", f"{name} needs its secrets again", why, here))
     if integration.last_test and not integration.last_test.ok:
-        found.append(
-            Notice("warn", "Failed", f"The last test of {name} failed", integration.last_test.message, here)
-        )
+        found.append(Notice("warn", "Failed", f"The last test of {name} failed", integration.last_test.message, here))
     if rotation.staged:
         told = {None: "They were not tested yet.", "ok": "Their test was ok: switch to them."}
         why = told.get(rotation.staged.test_code, "Their last test failed.")

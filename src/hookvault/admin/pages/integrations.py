@@ -111,7 +111,7 @@ async def remove(visit: Visit) -> Response:
         return _removing(visit, tenant, kind, note=f"Type {kind} to confirm.")
     answer = await visit.ask("DELETE", _api(tenant.id, kind))
     if not answer.ok:
-        return _removing(visit, tenant, kind, note=answer.message)
+        return _removing(visit, tenant, kind, answer=answer)
     return visit.done(_home(tenant.id), said=f"{TITLES[kind]} is removed, with its secrets.")
 
 
@@ -138,7 +138,8 @@ async def _shown_again(visit: Visit, tenant: Tenant, kind: Kind, answer: Answer,
     if not visit.is_partial:
         return visit.done(_home(tenant.id), said=said or answer.message)
     card = await _card(visit, tenant.id, kind)
-    return visit.render("integrations/card.html", tenant=tenant, card=card, refused=answer.message)
+    status = 200 if answer.ok else answer.status
+    return visit.render("integrations/card.html", status=status, tenant=tenant, card=card, refused=answer.message)
 
 
 def _form(
@@ -219,11 +220,9 @@ async def _replacing(
     return shown
 
 
-def _removing(visit: Visit, tenant: Tenant, kind: Kind, *, note: str = "") -> Response:
-    heading = f"Remove {TITLES[kind]}"
-    shown = visit.show_form(
-        "integrations/remove.html", heading, tenant=tenant, kind=kind, title=TITLES[kind], note=note
-    )
+def _removing(visit: Visit, tenant: Tenant, kind: Kind, *, answer: Answer | None = None, note: str = "") -> Response:
+    known = {"tenant": tenant, "kind": kind, "title": TITLES[kind], "note": note}
+    shown = visit.show_form("integrations/remove.html", f"Remove {TITLES[kind]}", answer=answer, **known)
     if note:
         shown.status_code = 422
     return shown

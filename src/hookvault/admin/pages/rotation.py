@@ -95,7 +95,7 @@ async def test(visit: Visit) -> Response:
     which = form.text("which") if form.text("which") in _WHICH else "staged"
     answer = await visit.ask("POST", f"{place.api}/test", {"version": which})
     told = ("good" if answer.data.get("ok") else "bad", answer.data.get("message", "") if answer.ok else answer.message)
-    return await _page(visit, await _place(visit), told=told)
+    return await _page(visit, await _place(visit), told=told, status=answer.status)
 
 
 async def switch(visit: Visit) -> Response:
@@ -104,7 +104,7 @@ async def switch(visit: Visit) -> Response:
     body = {"graceSeconds": form.number("graceSeconds"), "force": form.is_on("force")}
     answer = await visit.ask("POST", f"{place.api}/switch", body, version=_version(form))
     told = ("good", "Switched: every call uses the new secrets now.") if answer.ok else ("bad", answer.message)
-    return await _page(visit, await _place(visit), told=told)
+    return await _page(visit, await _place(visit), told=told, status=answer.status)
 
 
 def _act_routes(act: str) -> tuple[Route, Route]:
@@ -124,10 +124,11 @@ def _act_routes(act: str) -> tuple[Route, Route]:
     return page(f"{_ONE}/{act}", show), deed(f"{_ONE}/{act}", do)
 
 
-async def _page(visit: Visit, place: Place, *, told: tuple[str, str] | None = None) -> Response:
+async def _page(visit: Visit, place: Place, *, told: tuple[str, str] | None = None, status: int = 200) -> Response:
     """The whole page, or after a step the part that has changed."""
     known = {**_known(place), "told": told, "graces": GRACES, **await _versions(visit, place)}
-    return visit.render("integrations/steps.html" if visit.is_partial else "integrations/rotation.html", **known)
+    template = "integrations/steps.html" if visit.is_partial else "integrations/rotation.html"
+    return visit.render(template, status=status, **known)
 
 
 def _known(place: Place) -> dict[str, Any]:

@@ -78,9 +78,9 @@ async def save_settings(visit: Visit) -> Response:
 
 async def do_act(visit: Visit, act: str) -> Response:
     """Suspends, shreds, rekeys or deletes, once what was to be typed was typed."""
-    tenant, form = await _tenant(visit), await visit.form()
+    tenant = await _tenant(visit)
     wanted = tenant.name if _ACTS[act].by_name else tenant.id
-    if act != "rekey" and form.text("confirm") != wanted:
+    if act != "rekey" and (await visit.form()).text("confirm") != wanted:
         return _asked_again(visit, tenant, act, problem=f"Type {wanted} to confirm.")
     answer = await _done(visit, act, tenant)
     if not answer.ok:
