@@ -188,6 +188,7 @@ OPERATIONS = [
     ("POST", f"{PLATFORM}/keys/{{fingerprint}}/retire"),
     *[(method, f"{PLATFORM}/keys/rekey") for method in ("GET", "POST", "DELETE")],
     *[(method, f"{PLATFORM}/keys/scan") for method in ("GET", "POST")],
+    *[(method, f"{PLATFORM}/demo") for method in ("POST", "DELETE")],
     ("POST", f"{TENANTS}/{{tenantId}}/shred"),
     ("POST", CALL),
     ("POST", "/api/tenants/{tenantId}/webhooks/{workflowName}/deliveries"),
