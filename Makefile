@@ -25,6 +25,7 @@ demo: ## The same with invented tenants, a month of calls and live traffic, kept
 	@exec $(BIN)/hookvault demo
 
 test: setup ## Run every test
+	@$(BIN)/python tests/chromium.py
 	@$(BIN)/python -m pytest -n 2 --dist loadgroup
 
 check: setup ## Lint, types, layers and the fast tests, in half a minute
