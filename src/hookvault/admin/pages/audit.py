@@ -40,7 +40,7 @@ async def show_audit(visit: Visit) -> Response:
     cursor = answer.data.get("nextCursor")
     kept = {name: value for name, value in asked.items() if value}
     more = f"/audit?{urlencode(kept | {'cursor': cursor})}" if cursor else ""
-    context: dict[str, Any] = {"events": events, "more": more, "opened": visit.query.get("event")}
+    context: dict[str, Any] = {"rows": events, "more": more, "opened": visit.query.get("event")}
     if visit.is_partial:
         answer.raised  # noqa: B018 - raises
         return visit.render("audit/rows.html", **context)

@@ -9,6 +9,7 @@ from starlette.responses import Response
 from hookvault.admin.ask import Answer, part
 from hookvault.admin.people import list_people, named_label
 from hookvault.admin.route import deed, page
+from hookvault.admin.shown import plural
 from hookvault.admin.visit import Visit
 from hookvault.custody.model import Holder, KeysStatus, MasterKeyStatus, Rekeying
 from hookvault.errors import ForbiddenError, InvalidError, NotFoundError
@@ -152,10 +153,8 @@ async def cancel_rekey(visit: Visit) -> Response:
 async def scan(visit: Visit) -> Response:
     """Opens every stored secret to prove that it opens."""
     found = (await visit.ask("POST", f"{_KEYS}/scan")).raised.data["scan"]
-    bad = found["unreadable"]
-    said = (
-        f"{bad} of {found['secrets']} secrets do not open." if bad else f"All {found['secrets']} stored secrets open."
-    )
+    total, bad = plural(found["secrets"], "stored secret"), found["unreadable"]
+    said = f"{plural(bad, 'secret does', 'secrets do')} not open, of {total}." if bad else f"Scanned: {total}, and all open."
     return visit.done("/keys", said=said)
 
 
