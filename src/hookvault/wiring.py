@@ -238,8 +238,7 @@ def _put_together(settings: Settings, dsn: str, database: Database, vault: Vault
         loops=(),
         worker_loops=(),
     )
-    app.loops, app.worker_loops = _loops(app), _worker_loops(app)
-    app.demo = DemoService(app)
+    app.loops, app.worker_loops, app.demo = _loops(app), _worker_loops(app), DemoService(app)
     return app
 
 

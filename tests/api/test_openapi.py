@@ -54,6 +54,7 @@ class World:
 
     def __init__(self, bridge, receiver):
         self._app, self._url = bridge.app, receiver.url()
+        self._app.demo.calls = 20
         self._run = bridge.run
         self.key = bridge.run(self._app.api_keys.create_api_key("fuzz")).token.open()
         CANARY.made(self.key)

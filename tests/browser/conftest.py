@@ -4,6 +4,7 @@ import pytest
 from playwright.async_api import async_playwright
 
 import chromium
+from scene import played
 from witness import watched
 
 
@@ -23,4 +24,11 @@ async def browser():
 async def page(browser):
     """A page; the test fails at its end if the browser complained. `page.witness.expect` lets a complaint pass."""
     async with watched(browser) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="session")
+async def scene(make_migrated, tmp_path_factory):
+    """The site, on a database of its own."""
+    async with played(await make_migrated(), tmp_path_factory.mktemp("scene")) as opened:
         yield opened

@@ -48,7 +48,9 @@ def _settings(host: str | None, port: int | None) -> Settings:
 async def _fill(app: wiring.App) -> None:
     if not await app.demo.exists():
         note("Loading three tenants and a month of calls ...")
-        await app.demo.load(actor=actor())
+        loaded = await app.demo.load(actor=actor())
+        await app.rekeys.start(loaded.tenants[0], actor=actor())
+        await app.scans.scan(actor=actor())
     await app.demo.add_people()
     await app.demo.play()
 

@@ -17,7 +17,9 @@ _PEOPLE = (
 )
 _INVITED = "priya.nair@example.com"
 _SEEDS = 2  # deliveries of each workflow
+_SHAKY_SEEDS = 10  # of one that often fails in a way that is tried again: some wait for their next attempt
 _BREAKING = 14  # of one whose receiver is down: enough to open its circuit
+_SHAKY = 0.1
 _HELD = 4  # of those that wait, since somebody switched them off
 
 
@@ -81,7 +83,8 @@ class Furnisher:
 
     async def _add_keys(self, tenant_id: str, house: House) -> None:
         keys = self._app.api_keys
-        await keys.create_api_key(f"{house.name}: backend", tenant_id=tenant_id, actor=DEMO)
+        used = await keys.create_api_key(f"{house.name}: backend", tenant_id=tenant_id, actor=DEMO)
+        await keys.authenticate(used.token.open())  # so that it shows when it was used
         await keys.create_api_key(f"{house.name}: reports", tenant_id=tenant_id, scopes=["read"], actor=DEMO)
         former = await keys.create_api_key(f"{house.name}: backend, former", tenant_id=tenant_id, actor=DEMO)
         await keys.revoke_api_key(former.key.id, actor=DEMO)
@@ -93,7 +96,8 @@ class Furnisher:
             await self._deliver(tenant_id, workflow, _BREAKING)
             await self._deliver(tenant_id, workflow, 3, within_s=12.0)
         else:
-            await self._deliver(tenant_id, workflow, _SEEDS)
+            shaky = sum(workflow.answers.get(kind, 0.0) for kind in ("workflow_error", "limited")) >= _SHAKY
+            await self._deliver(tenant_id, workflow, _SHAKY_SEEDS if shaky else _SEEDS)
 
     async def _deliver(self, tenant_id: str, workflow: Workflow, number: int, *, within_s: float | None = None) -> None:
         for _ in range(number):

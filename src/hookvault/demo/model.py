@@ -7,8 +7,6 @@ from typing import Any, Literal, Protocol
 from hookvault.accounts.assembly import Accounts
 from hookvault.accounts.keys import APIKeyService
 from hookvault.analytics.rolling.roller import Roller
-from hookvault.custody.rekey import RekeyService
-from hookvault.custody.scan import ScanService
 from hookvault.db.pool import Database
 from hookvault.integrations.rotation import RotationService
 from hookvault.integrations.service import IntegrationService
@@ -103,5 +101,3 @@ class Services(Protocol):
     api_keys: APIKeyService
     accounts: Accounts
     roller: Roller
-    rekeys: RekeyService
-    scans: ScanService

@@ -19,7 +19,7 @@ from hookvault.webhooks.payload import encode_payload
 EVERY_S = 0.5
 _IN_FLIGHT = 24
 _FIRST_REPLAY, _NEXT_REPLAY = 30, 900  # in steps
-_KEPT_SLOW, _CANCELLED_AFTER = 45, 20
+_KEPT_SLOW, _CANCELLED_AFTER = 45, 120
 _log = get_logger()
 
 
