@@ -2,7 +2,7 @@
 
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -77,6 +77,16 @@ class TenantService:
         """A page of all tenants, by id. Raises InvalidError, code `invalid_cursor`."""
         async with self._database.system() as tx:
             return await store.list_page(tx, limit=limit, cursor=cursor)
+
+    async def search_tenants(self, text: str, *, limit: int = 50) -> Sequence[Tenant]:
+        """Tenants whose name, id or slug holds a text, those whose name begins with it first."""
+        async with self._database.system() as tx:
+            return await store.search(tx, text, limit)
+
+    async def list_named(self, tenant_ids: Sequence[str]) -> Sequence[Tenant]:
+        """Those of some tenants that there are, in no order."""
+        async with self._database.system() as tx:
+            return await store.list_named(tx, tenant_ids)
 
     async def update_tenant(
         self,
