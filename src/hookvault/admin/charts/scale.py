@@ -22,7 +22,7 @@ _CLOCK_STEPS = (
 # How many labels fit at least on an axis that is narrow, middling, wide; charts.css knows the widths.
 _FITTING = (3, 6, 12)
 _LONG = ((_DAY, "d", _HOUR, "h"), (_HOUR, "h", _MINUTE, "min"), (_MINUTE, "min", _SECOND, "s"))
-_MINUTE_STEPS = (1, 2, 5, 10, 15, 20, 30, 60, 120, 180, 240, 360, 720)
+_MINUTE_STEPS = (1, 2, 5, 10, 15, 20, 30, 60, 120, 180, 240, 360, 480, 720)
 _DAY_STEPS = (2, 3, 4, 7, 14)
 _MONTH_STEPS = (1, 3, 6, 12, 24, 60, 120)
 
@@ -70,6 +70,8 @@ def number(value: float) -> str:
 
 def compact(value: float) -> str:
     """A count in few characters, such as 950, 12.4k, 3M or 1.2B."""
+    if value >= 1e15:
+        return f"{value:.0e}"
     for size, letter in ((1e9, "B"), (1e6, "M"), (1e3, "k")):
         # From what rounds up to 1.0 of the next size on, that size is shown; 1,000 to 9,999 stand in full.
         if value >= size * 0.99995 and value >= 10_000:
