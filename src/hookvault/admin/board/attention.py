@@ -19,12 +19,14 @@ from hookvault.errors import UnavailableError
 Kind = Literal["bad", "warn", "info"]
 
 _MOST_LINES = 6  # of one sort; the others are counted
+_MOST_WEBHOOKS = 3  # of one tenant
 _TENANTS = 6  # whose webhooks are judged: those with the most failed calls
 _FAULTS = 1000
 _DAY = timedelta(hours=24)
 _LOW_DISK = 2_000_000_000  # bytes
 _BEHIND_S = 1800.0  # some 500 while all is well
 _INTEGRATIONS = {"whatsapp": "WhatsApp", "sms": "SMS", "n8n": "n8n"}
+_HELD = "player-pause"  # the icon of what waits
 _WORST_FIRST = ("bad", "warn", "info")
 
 
@@ -53,7 +55,9 @@ async def gather(app: App) -> list[Line]:
     """All that needs attention at this moment, of the whole platform."""
     # Two at a time, one question after the other: connections are there for calls first.
     webhooks, others = await asyncio.gather(_webhooks(app), _others(app))
-    return sorted([*webhooks, *others], key=lambda line: _WORST_FIRST.index(line.kind))
+    told = {line.href for line in webhooks}
+    lines = [*webhooks, *(line for line in others if line.icon != _HELD or line.href not in told)]
+    return sorted(lines, key=lambda line: _WORST_FIRST.index(line.kind))
 
 
 async def _others(app: App) -> list[Line]:
@@ -70,11 +74,12 @@ async def _webhooks(app: App) -> list[Line]:
     for tenant in failing:
         webhooks = await app.figures.list_health(tenant.tenant_id)
         unwell = [each for each in webhooks if each.health.status in ("failing", "degraded")]
-        lines += [_webhook(tenant, each) for each in unwell[:_MOST_LINES]]
-        if more := unwell[_MOST_LINES:]:
+        lines += [_webhook(tenant, each) for each in unwell[:_MOST_WEBHOOKS]]
+        if more := unwell[_MOST_WEBHOOKS:]:
             text = f"{plural(len(more), 'further webhook')} failing or degraded."
             href = f"/tenants/{part(tenant.tenant_id)}/integrations"
-            lines.append(Line("warn", "webhook", str(tenant.name), text, href, "See all"))
+            kind: Kind = "bad" if more[0].health.status == "failing" else "warn"
+            lines.append(Line(kind, "webhook", f"More of {tenant.name}", text, href, "See all"))
     return lines
 
 
@@ -90,7 +95,7 @@ async def _circuits(app: App) -> list[Line]:
     lines = [
         Line(
             "bad",
-            "player-pause",
+            _HELD,
             f"Deliveries to {hold.workflow_name or 'a webhook'} are held",
             f"{hold.tenant_name} \N{MIDDLE DOT} Its circuit is open: it broke too often, and is tried again by itself.",
             f"/tenants/{part(hold.tenant_id)}/webhooks/{hold.webhook_id}",
@@ -98,9 +103,7 @@ async def _circuits(app: App) -> list[Line]:
         for hold in holds[:_MOST_LINES]
     ]
     if len(holds) > _MOST_LINES:
-        lines.append(
-            Line("bad", "player-pause", "More circuits are open", "See what is held.", "/deliveries?status=held")
-        )
+        lines.append(Line("bad", _HELD, "More circuits are open", "See what is held.", "/deliveries?status=held"))
     return lines
 
 
@@ -127,7 +130,7 @@ async def _ledger(app: App) -> list[Line]:
     if ledger.held:
         text = "They wait for a webhook or tenant that is switched off, or for a circuit to close."
         title = f"{plural(ledger.held, 'delivery is', 'deliveries are')} held"
-        lines.append(Line("warn", "player-pause", title, text, "/deliveries?status=held"))
+        lines.append(Line("warn", _HELD, title, text, "/deliveries?status=held"))
     return lines
 
 

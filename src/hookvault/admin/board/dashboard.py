@@ -17,6 +17,7 @@ from hookvault.admin.charts.lines import lined
 from hookvault.admin.charts.ranks import Rank, ranked
 from hookvault.admin.charts.series import Kind
 from hookvault.admin.charts.table import timeline_table, week_table
+from hookvault.admin.shown import milliseconds, plural
 from hookvault.admin.visit import Visit
 from hookvault.analytics.cause import CAUSES
 from hookvault.analytics.figures import Point, Ranked, WebhookHealth
@@ -24,7 +25,7 @@ from hookvault.analytics.model import CallFilter
 from hookvault.api.services import App
 
 _RECENT = 7  # failed calls
-_RANKED = 6
+_RANKED = 5
 _MOST_TENANTS = 10
 _WEEK, _YEAR = timedelta(days=7), timedelta(days=365)
 # What the receiver or the way to it did wrong; the others are answered by changing something here or there.
@@ -137,7 +138,7 @@ async def load_webhooks(visit: Visit, choice: Choice) -> Mapping[str, Any]:
     slowest = await figures.rank_webhooks(tenant, "slowest", choice.start, choice.end, limit=_RANKED)
     failing = await figures.rank_webhooks(tenant, "failing", choice.start, choice.end, limit=_RANKED)
     kind: Kind = "p95"
-    slow = [Rank(_label(each), each.figures.p95, None, kind, _webhook(tenant, each)) for each in slowest]
+    slow = [Rank(_label(each), each.figures.p95, None, kind, _webhook(tenant, each), _usual(each)) for each in slowest]
     return {
         "slowest": ranked(slow, unit="ms", empty="Nothing was called in this period."),
         "failing": ranked([_failing(tenant, each) for each in failing], empty="No call failed in this period."),
@@ -148,6 +149,10 @@ def _failing(tenant: str, each: Ranked) -> Rank:
     failed = each.figures.failed_calls
     note = CAUSES[each.cause] if each.cause else None
     return Rank(_label(each), failed, failed / each.figures.total_calls, "fail", _webhook(tenant, each), note)
+
+
+def _usual(each: Ranked) -> str:
+    return f"{plural(each.figures.total_calls, 'call')}, p50 {milliseconds(each.figures.p50)}"
 
 
 def _label(each: Ranked) -> str:

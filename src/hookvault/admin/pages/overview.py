@@ -16,11 +16,13 @@ from hookvault.admin.charts.table import timeline_table
 from hookvault.admin.route import page
 from hookvault.admin.shown import number
 from hookvault.admin.visit import Visit
+from hookvault.audit.model import AuditEvent
 from hookvault.errors import NotFoundError
 
 _HOURS = 24
 _TENANTS = 6
 _EVENTS = 8
+_USERS = 200  # whose names are known; of others the id is shown
 
 Load = Callable[[Visit], Awaitable[Mapping[str, Any]]]
 
@@ -43,7 +45,7 @@ async def load_now(visit: Visit) -> Mapping[str, Any]:
         failed_tile(summary, points, href="/calls?status=failed"),
         time_tile("p95", summary, points, href="/analytics"),
         Tile("Deliveries pending", number(ledger.pending), note="on their way", href="/deliveries?status=pending"),
-        Tile("Deliveries held", number(ledger.held), note="until something is mended", href="/deliveries?status=held"),
+        Tile("Deliveries held", number(ledger.held), note="waiting", href="/deliveries?status=held"),
     ]
     table = timeline_table(bars, totals=True)
     return {"tiles": tiles, "before": choice.before, "results": stacked(bars), "table": table, "choice": choice}
@@ -59,7 +61,14 @@ async def load_busy(visit: Visit) -> Mapping[str, Any]:
 
 async def load_events(visit: Visit) -> Mapping[str, Any]:
     """The last events of the audit log."""
-    return {"events": (await visit.app.audit.list_all(limit=_EVENTS)).items}
+    events = (await visit.app.audit.list_all(limit=_EVENTS)).items
+    users = (await visit.app.accounts.admins.list_admins(limit=_USERS)).items
+    names = {str(user.id): user.name or user.email for user in users}
+    return {"events": [(event, names.get(event.actor_id, _actor(event))) for event in events]}
+
+
+def _actor(event: AuditEvent) -> str:
+    return event.actor_type if event.actor_type == event.actor_id else f"{event.actor_type} {event.actor_id}"
 
 
 # By name, with the classes of their places.
