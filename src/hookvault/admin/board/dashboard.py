@@ -41,7 +41,7 @@ async def list_points(app: App, choice: Choice) -> Sequence[Point]:
         end=choice.end,
         zone=choice.zone_name,
         webhook_id=choice.webhook_id,
-        causes=True,
+        causes=choice.tells_timeouts,
     )
 
 

@@ -9,12 +9,13 @@ from hookvault.analytics.figures import Point
 
 
 def results(points: Sequence[Point], choice: Choice) -> Timeline:
-    """Calls by result, to be stacked."""
-    series = (
-        Series("Successful", "ok", [point.figures.successful_calls for point in points]),
-        Series("Timed out", "warn", [point.timed_out_calls for point in points]),
-        Series("Failed otherwise", "fail", [point.figures.failed_calls - point.timed_out_calls for point in points]),
-    )
+    """Calls by result, to be stacked; those that timed out apart where they were counted so."""
+    successful = Series("Successful", "ok", [point.figures.successful_calls for point in points])
+    failed = [point.figures.failed_calls - point.timed_out_calls for point in points]
+    if not choice.tells_timeouts:
+        return _timeline("Calls by result", points, choice, (successful, Series("Failed", "fail", failed)))
+    timed_out = Series("Timed out", "warn", [point.timed_out_calls for point in points])
+    series = (successful, timed_out, Series("Failed otherwise", "fail", failed))
     return _timeline("Calls by result", points, choice, series)
 
 

@@ -68,7 +68,7 @@ async def show_part(visit: Visit) -> Response:
     if found is None:
         raise NotFoundError("There is no such part of the page.")
     if not visit.is_partial:
-        return RedirectResponse(link(_PATH, visit.query) + ("&" if visit.query else "?") + "all=1", 303)
+        return RedirectResponse(link(_PATH, visit.query, all="1"), 303)
     choice = read_choice(visit.query, visit.zone)
     data = await found.load(visit, choice)
     return visit.render(f"analytics/{found.name}.html", choice=choice, d=data, width=found.width)
