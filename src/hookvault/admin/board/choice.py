@@ -15,10 +15,10 @@ from hookvault.errors import InvalidError
 
 # What may be asked without naming moments: how long, in which points, and what the time before is called.
 RANGES: Mapping[str, tuple[timedelta, Interval, str]] = {
-    "1h": (timedelta(hours=1), "minute", "hour before"),
-    "24h": (timedelta(hours=24), "half_hour", "day before"),
-    "7d": (timedelta(days=7), "hour", "7 days before"),
-    "30d": (timedelta(days=30), "day", "30 days before"),
+    "1h": (timedelta(hours=1), "minute", "prior hour"),
+    "24h": (timedelta(hours=24), "half_hour", "prior day"),
+    "7d": (timedelta(days=7), "hour", "prior 7 days"),
+    "30d": (timedelta(days=30), "day", "prior 30 days"),
 }
 CUSTOM = "custom"
 INTERVALS: Mapping[Interval, str] = {
@@ -69,7 +69,7 @@ class Choice:
     @property
     def before(self) -> str:
         """What the period before is called."""
-        return RANGES[self.name][2] if self.name in RANGES else "period before"
+        return RANGES[self.name][2] if self.name in RANGES else "prior period"
 
     @property
     def pinned(self) -> str:

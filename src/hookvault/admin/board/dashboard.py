@@ -24,7 +24,7 @@ from hookvault.analytics.figures import Point, Ranked, WebhookHealth
 from hookvault.analytics.model import CallFilter
 from hookvault.api.services import App
 
-_RECENT = 7  # failed calls
+_RECENT = 8  # failed calls
 _RANKED = 5
 _MOST_TENANTS = 10
 _WEEK, _YEAR = timedelta(days=7), timedelta(days=365)
