@@ -17,6 +17,7 @@ from hookvault.custody.presence import Presence
 from hookvault.custody.rekey import RekeyService
 from hookvault.custody.scan import ScanService
 from hookvault.db.pool import Database
+from hookvault.demo.service import DemoService
 from hookvault.integrations.rotation import RotationService
 from hookvault.integrations.service import IntegrationService
 from hookvault.integrations.trial import IntegrationTrials
@@ -61,6 +62,7 @@ class App(Protocol):
     gate: Gate
     recorder: Recorder
     enqueuer: Enqueuer
+    demo: DemoService
 
     @property
     def metrics(self) -> Mapping[str, float]:

@@ -47,7 +47,7 @@ def ticks(top: float, unit: Unit = "count", most: int = 5) -> list[float]:
     if not math.isfinite(top) or top <= 0:
         return [0.0, 1.0]
     step = next(step for step in _steps(top / most, unit) if step * most >= top)
-    return [step * n for n in range(math.ceil(top / step - 1e-9) + 1)]
+    return [step * n for n in range(max(math.ceil(top / step - 1e-9), 1) + 1)]
 
 
 def _steps(least: float, unit: Unit) -> Iterator[float]:
