@@ -147,6 +147,16 @@ class CredentialVersion:
 
 
 @dataclass(frozen=True, slots=True)
+class Staged:
+    """Secrets that wait beside the present ones of a tenant's integration."""
+
+    tenant_id: str
+    tenant_name: str
+    kind: Kind
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Rotation:
     """How an integration's rotation stands. `version` is that of the integration, for If-Match."""
 

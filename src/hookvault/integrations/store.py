@@ -6,7 +6,7 @@ from typing import Any, cast
 
 from hookvault.db.pool import Row, SystemTx, TenantTx
 from hookvault.errors import InvalidError
-from hookvault.integrations.model import Kind, OpenState, StoredConfig, StoredRow, StoredVersion
+from hookvault.integrations.model import Kind, OpenState, Staged, StoredConfig, StoredRow, StoredVersion
 from hookvault.paging import Page, cut, decode_cursor, encode_cursor
 
 # An empty row first, so that two admins who configure a new tenant at once wait for each other at the lock below.
@@ -56,6 +56,11 @@ _LIST_VERSIONS = f"""
 SELECT {_VERSION_COLUMNS} FROM credential_versions
 WHERE tenant_id = $1 AND kind = $2 AND ($3::int IS NULL OR number < $3) ORDER BY number DESC LIMIT $4
 """  # noqa: S608 - constants only
+
+_STAGED = """
+SELECT v.tenant_id, t.name AS tenant_name, v.kind, v.created_at FROM credential_versions v JOIN tenants t ON t.id = v.tenant_id
+WHERE v.state = 'staged' ORDER BY v.created_at LIMIT $1
+"""
 
 _LAST_NUMBER = "SELECT coalesce(max(number), 0) FROM credential_versions WHERE tenant_id = $1 AND kind = $2"
 
@@ -134,6 +139,11 @@ async def find_versions(tx: TenantTx, kind: Kind, *, lock: bool = False) -> dict
     """An integration's versions that are not ended, by state: one of each at most."""
     rows = await tx.fetch(_OPEN_VERSIONS + (" FOR UPDATE" if lock else ""), tx.tenant_id, kind)
     return {row["state"]: StoredVersion(**row) for row in rows}
+
+
+async def list_staged(tx: SystemTx, limit: int) -> Sequence[Staged]:
+    """The versions of all tenants that wait for their switch, the oldest first."""
+    return [Staged(**row) for row in await tx.fetch(_STAGED, limit)]
 
 
 async def last_number(tx: TenantTx, kind: Kind) -> int:

@@ -2,7 +2,7 @@
 
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -95,6 +95,16 @@ class TenantService:
         wanted = (search or "").replace("\x00", "").strip()[:_NAME_LENGTH]
         async with self._database.system() as tx:
             return await store.list_page(tx, limit=limit, cursor=cursor, search=wanted or None, status=status)
+
+    async def search_tenants(self, text: str, *, limit: int = 50) -> Sequence[Tenant]:
+        """Tenants whose name, id or slug holds a text, those whose name begins with it first."""
+        async with self._database.system() as tx:
+            return await store.search(tx, text, limit)
+
+    async def list_named(self, tenant_ids: Sequence[str]) -> Sequence[Tenant]:
+        """Those of some tenants that there are, in no order."""
+        async with self._database.system() as tx:
+            return await store.list_named(tx, tenant_ids)
 
     async def update_tenant(
         self,

@@ -1,5 +1,6 @@
 """All SQL on tenants."""
 
+from collections.abc import Sequence
 from datetime import datetime
 
 import asyncpg
@@ -36,6 +37,13 @@ WHERE ($1::text IS NULL OR id > $1) AND ($3::text IS NULL OR status = $3)
         OR strpos(lower(slug), lower($4)) > 0)
 ORDER BY id LIMIT $2
 """  # noqa: S608 - constants only
+
+_SUGGEST = f"""
+SELECT {_COLUMNS} FROM tenants WHERE strpos(lower(name), $1) > 0 OR strpos(lower(id), $1) > 0 OR strpos(lower(slug), $1) > 0
+ORDER BY strpos(lower(name), $1) <> 1, lower(name), id LIMIT $2
+"""  # noqa: S608 - constants only
+
+_NAMED = f"SELECT {_COLUMNS} FROM tenants WHERE id = ANY($1::text[])"  # noqa: S608 - constants only
 
 _UPDATE = """
 UPDATE tenants SET slug = $2, name = $3, status = $4, version = $5, updated_at = $6, rate_limit = $7, concurrency = $8,
@@ -79,6 +87,16 @@ async def list_page(
     else:
         rows = await tx.fetch(_LIST, after, limit + 1)
     return cut([_tenant(row) for row in rows], limit, lambda tenant: encode_cursor(_CURSOR, tenant.id))
+
+
+async def search(tx: SystemTx, text: str, limit: int) -> Sequence[Tenant]:
+    """Tenants whose name, id or slug holds a text, those whose name begins with it first; by name without a text."""
+    return [_tenant(row) for row in await tx.fetch(_SUGGEST, text.lower(), limit)]
+
+
+async def list_named(tx: SystemTx, tenant_ids: Sequence[str]) -> Sequence[Tenant]:
+    """Those of some tenants that there are."""
+    return [_tenant(row) for row in await tx.fetch(_NAMED, tenant_ids)]
 
 
 async def update(tx: TenantTx, tenant: Tenant) -> None:
