@@ -22,6 +22,7 @@ run: ## Run the service on http://127.0.0.1:3000 with a database of its own
 	@exec $(BIN)/hookvault serve
 
 test: setup ## Run every test
+	@$(BIN)/python tests/chromium.py
 	@$(BIN)/python -m pytest -n 2 --dist loadgroup
 
 check: setup ## Lint, types, layers and the fast tests, in half a minute

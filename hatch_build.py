@@ -167,7 +167,7 @@ def _fetched(folder: Path) -> Path:
     """The packages of package-lock.json, fetched into `folder` with their hashes compared."""
     for name in ("package.json", "package-lock.json", ".npmrc"):
         shutil.copyfile(ROOT / name, folder / name)
-    command = [*_npm(), "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--no-update-notifier"]
+    command = [*npm(), "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--no-update-notifier"]
     try:
         result = subprocess.run(  # noqa: S603 - npm itself
             command,
@@ -192,7 +192,7 @@ def _environment(folder: Path) -> dict[str, str]:
     return dict(os.environ) if os.access(home, os.W_OK) else {**os.environ, "npm_config_cache": str(folder / "cache")}
 
 
-def _npm() -> list[str]:
+def npm() -> list[str]:
     """The command that runs npm."""
     if found := _npm_on_path():
         return found

@@ -23,7 +23,6 @@ _VENDORED = {
     "icons.svg": "image/svg+xml",
     "inter-latin.woff2": "font/woff2",
     "inter-latin-ext.woff2": "font/woff2",
-    "geist-mono-latin.woff2": "font/woff2",
 }
 _FOREVER = "public, max-age=31536000, immutable"
 

@@ -22,7 +22,7 @@ _CLOCK_STEPS = (
 # How many labels fit at least on an axis that is narrow, middling, wide; charts.css knows the widths.
 _FITTING = (3, 6, 12)
 _LONG = ((_DAY, "d", _HOUR, "h"), (_HOUR, "h", _MINUTE, "min"), (_MINUTE, "min", _SECOND, "s"))
-_MINUTE_STEPS = (1, 2, 5, 10, 15, 20, 30, 60, 120, 180, 240, 360, 720)
+_MINUTE_STEPS = (1, 2, 5, 10, 15, 20, 30, 60, 120, 180, 240, 360, 480, 720)
 _DAY_STEPS = (2, 3, 4, 7, 14)
 _MONTH_STEPS = (1, 3, 6, 12, 24, 60, 120)
 

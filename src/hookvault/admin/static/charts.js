@@ -1,16 +1,13 @@
-// The read-out of charts: hover, touch or arrow keys show a point's values; dragging over a range of time, or
-// Shift + arrows and Enter, sends `chart:range` with its ISO start and end. Esc hides. Listens on the document only, so
-// charts that arrive later are served as well; needs nothing but the figure's data-chart.
+// The read-out of charts: hover, touch or arrow keys show a point's values, Esc hides them; dragging over a range of time,
+// or Shift + arrows and Enter, sends `chart:range` with ISO start and end. Charts that arrive later are served as well.
 (() => {
   "use strict";
   const make = (tag, name, text) => Object.assign(document.createElement(tag), { className: name, textContent: text });
   const [tip, cross, range, live] = ["tip", "cross", "range", "live"].map((name) => make("div", `chart-${name}`, ""));
-  tip.setAttribute("aria-hidden", "true");
-  live.setAttribute("role", "status");
+  [tip.ariaHidden, live.role] = ["true", "status"];
   const known = new WeakMap();
   let plot = null, index = -1, from = null, pressed = null;
   const plotOf = (event) => event.target instanceof Element ? event.target.closest("[data-chart] .chart-plot") : null;
-
   function read(of) {
     const figure = of.closest("[data-chart]"), raw = figure.dataset.chart;
     if (known.get(figure)?.raw !== raw) { // also where a swap changed the figure in place
@@ -33,18 +30,16 @@
   function written(value, unit) {
     if (value === null) return "\u2013";
     const upTo = (digits, number) => number.toLocaleString("en", { maximumFractionDigits: digits });
-    if (unit === "percent") return `${upTo(1, value * 100)}%`;
-    if (unit === "count") return upTo(value < 100 ? 1 : 0, value);
+    if (unit !== "ms") return unit === "percent" ? `${upTo(1, value * 100)}%` : upTo(value < 100 ? 1 : 0, value);
     const [size, name] = [[36e5, "h"], [6e4, "min"], [1e3, "s"], [1, "ms"]].find(([least]) => value >= least) ?? [1, "ms"];
     return `${upTo(size === 1e3 ? 2 : value < 10 || size > 1e3 ? 1 : 0, value / size)} ${name}`;
   }
   const place = (el, x, y, width, height) => Object.assign(el.style,
     { transform: `translate(${x}px, ${y}px)`, width: `${width}px`, height: `${height}px` });
-
   function show(of, at, aloud) {
     const data = read(of), fresh = plot !== of || tip.hidden || !tip.isConnected;
     if (!data.count) return;
-    if (fresh) hide();
+    if (fresh) hide(); // also what was begun on another chart
     [plot, index] = [of, Math.max(0, Math.min(data.count - 1, at))];
     const rows = data.series.map((one) => [one.n, one.c, one.v[index]]);
     if (data.total) rows.push(["Total", "", rows.reduce((sum, row) => sum + (row[2] ?? 0), 0)]);
@@ -83,7 +78,6 @@
     hide();
     data.figure.dispatchEvent(new CustomEvent("chart:range", { bubbles: true, detail: { start, end } }));
   }
-
   function pointed(of, event) {
     const data = read(of), box = of.getBoundingClientRect(), columns = data.columns ?? data.count;
     const part = (at, size, count) => Math.max(0, Math.min(count - 1, Math.floor(at / size * count)));
@@ -105,11 +99,9 @@
     [from, pressed] = [index, event.clientX];
     of.setPointerCapture(event.pointerId); // so that it may end outside
   });
-  on("pointerup", () => {
-    if (pressed !== null && plot && !range.hidden) send();
-    [from, pressed] = [null, null];
-  });
+  on("pointerup", () => pressed !== null && (range.hidden ? [from, pressed] = [null, null] : send()));
   on("pointercancel", hide);
+  window.addEventListener("resize", hide);
   on("focusin", (event) => plotOf(event)?.matches(":focus-visible") && show(plotOf(event), Infinity, true));
   on("focusout", (event) => plotOf(event) && hide());
   on("keydown", (event) => {
@@ -121,7 +113,7 @@
     if (event.key === "Enter" && plot === of && from !== null) send();
     if (!(event.key in steps)) return;
     event.preventDefault();
-    const start = event.shiftKey && !data.rows ? from ?? now : null;
+    const start = event.shiftKey && !data.rows ? from ?? Math.min(now, data.count - 1) : null;
     show(of, now + steps[event.key], true);
     from = start;
     range.hidden = from === null || mark();
