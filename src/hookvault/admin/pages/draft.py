@@ -160,7 +160,8 @@ async def _show(
     values = context["values"]
     kind = values.get("authType", "none")
     if answer is not None and answer.status == 412:
-        answer = replace(answer, data={**answer.data, "detail": _changed(webhook)})
+        who = await author(visit, webhook.updated_by) if webhook else "somebody"
+        answer = replace(answer, data={**answer.data, "detail": _changed(who)})
     return visit.show_form(
         _FORM,
         heading,
@@ -190,10 +191,19 @@ def _show_auth(visit: Visit, webhook: Webhook, values: dict[str, str], answer: A
     )
 
 
-def _changed(webhook: Webhook | None) -> str:
-    who = f" by {webhook.updated_by}" if webhook else ""
+async def author(visit: Visit, label: str) -> str:
+    """Who made or changed something, by the label that is stored with it."""
+    kind, _, identifier = label.partition(":")
+    if kind != "user":
+        return {"api_key": "an API key", "python": "the application"}.get(kind, label)
+    page_of = await visit.app.accounts.admins.list_admins(limit=200)
+    found = next((user for user in page_of.items if str(user.id) == identifier), None)
+    return (found.name or found.email) if found else "a former admin"
+
+
+def _changed(who: str) -> str:
     return (
-        f"This webhook was changed{who} since you opened the form. What you typed is kept. Look at the differences below, "
+        f"This webhook was changed by {who} since you opened the form. What you typed is kept. Look at the differences below, "
         "then save again to put yours in place of theirs."
     )
 

@@ -9,7 +9,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute
 
 from hookvault.admin.charts.series import zone_name
-from hookvault.admin.pages.draft import api_path, base_path, find, require_writer, show_secret
+from hookvault.admin.pages.draft import api_path, author, base_path, find, require_writer, show_secret
 from hookvault.admin.pages.trial import trial_context
 from hookvault.admin.route import deed, page
 from hookvault.admin.visit import Visit
@@ -36,9 +36,11 @@ async def show_webhook(visit: Visit) -> Response:
     tenant = await visit.app.tenants.get_tenant(webhook.tenant_id)
     tab = visit.query.get("tab", "")
     tab = tab if tab in _TABS and (tab != "test" or visit.may_write) else "overview"
-    context: dict[str, Any] = trial_context(visit, webhook, in_page=True) if tab == "test" else {"webhook": webhook}
+    context: dict[str, Any] = (
+        trial_context(visit, webhook, in_page=True) if tab == "test" else {"webhook": webhook, "root": base_path(visit)}
+    )
     if tab == "setup":
-        context |= _setup(visit, webhook)
+        context |= _setup(visit, webhook) | {"author": await author(visit, webhook.updated_by)}
     asked = RANGES.get(visit.query.get("range", ""), RANGES["24h"])
     return visit.render(
         "webhooks/webhook.html",
@@ -47,7 +49,6 @@ async def show_webhook(visit: Visit) -> Response:
         tab=tab,
         asked=asked,
         ranges=RANGES,
-        root=base_path(visit),
         at=f"{base_path(visit)}/{webhook.id}",
         may_write=visit.may_write,
         heading=f"Test {webhook.workflow_name}",
@@ -149,6 +150,14 @@ def _show_rotation(visit: Visit, webhook: Webhook, hours: str, answer: Any = Non
     )
 
 
+def _pause(seconds: float) -> str:
+    """A pause as one says it: 5 s, 5 min, 2 h."""
+    for length, unit in ((3600, "h"), (60, "min")):
+        if seconds >= length and seconds % length == 0:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{seconds:.0f} s"
+
+
 def _setup(visit: Visit, webhook: Webhook) -> dict[str, Any]:
     """How it is set up, and how the platform's backend calls it."""
     settings, plan = visit.app.settings, plan_of(webhook.policy)
@@ -160,6 +169,7 @@ def _setup(visit: Visit, webhook: Webhook) -> dict[str, Any]:
         "headers": {name: mark_of(mark) for name, mark in webhook.static_headers.items()},
         "signing": mark_of(webhook.signing_secret),
         "plan": plan,
+        "pauses": ", ".join(map(_pause, plan.schedule[: plan.max_retries])),
         "timeout_ms": webhook.policy.timeout_ms or settings.webhook_timeout_s * 1000,
         "call": _CALL.format(**named, what="call", more="", body=body),
         "delivery": _CALL.format(**named, what="deliveries", more=key, body=body),

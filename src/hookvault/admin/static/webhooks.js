@@ -13,6 +13,8 @@
       template.previousElementSibling.querySelector("input")?.focus();
     }
     const remove = event.target.closest("[data-remove-row]");
+    const once = event.target.closest("[data-once]");
+    if (once) once.disabled = true;
     if (remove) remove.closest("[data-one-row]").remove();
   });
   document.addEventListener("change", async (event) => {

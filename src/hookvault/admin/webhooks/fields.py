@@ -133,7 +133,7 @@ def landed(answer: Answer, headers: Sequence[tuple[str, str]] = ()) -> Answer:
     for field, message in answer.errors.items():
         place = rows.get(field, field)
         for whole in ("policy.schedule", "policy.redactPaths", "authConfig.claims", "authToken"):
-            place = whole if place.startswith(f"{whole}.") else place
+            place = whole if place.startswith((f"{whole}.", f"{whole}[")) else place
         place = "policy.rateLimit.calls" if place == "policy.rateLimit" else place
         found.setdefault(place, message)
     if not found and answer.code in _PLACES:

@@ -33,9 +33,9 @@ class Range:
 
 
 RANGES: dict[str, Range] = {
-    "24h": Range("24h", "last 24 hours", "than the day before", timedelta(hours=24), "hour"),
-    "7d": Range("7d", "last 7 days", "than the week before", timedelta(days=7), "hour"),
-    "30d": Range("30d", "last 30 days", "than the 30 days before", timedelta(days=30), "day"),
+    "24h": Range("24h", "last 24 hours", "vs. day before", timedelta(hours=24), "hour"),
+    "7d": Range("7d", "last 7 days", "vs. week before", timedelta(days=7), "hour"),
+    "30d": Range("30d", "last 30 days", "vs. 30 days before", timedelta(days=30), "day"),
 }
 
 
@@ -123,18 +123,22 @@ def _points(now: Figures, then: Figures) -> tuple[str, str]:
     if now.success_rate is None or then.success_rate is None:
         return ("", "")
     change = round((now.success_rate - then.success_rate) * 100, 1)
-    return (f"{change:+.1f} pt", _mood(-change))
+    return (f"{change:+.1f} pt", _mood(-change)) if change else ("the same", "")
 
 
 def _count(now: int, then: int) -> tuple[str, str]:
     change = now - then
-    return (f"{change:+,}", _mood(change)) if now or then else ("", "")
+    if not (now or then):
+        return ("", "")
+    return (f"{change:+,}", _mood(change)) if change else ("as many", "")
 
 
 def _time(now: float | None, then: float | None) -> tuple[str, str]:
     if now is None or then is None:
         return ("", "")
     change = round(now - then)
+    if not change:
+        return ("the same", "")
     return (
         ("+" if change >= 0 else "-") + milliseconds(abs(change)),
         _mood(change if abs(change) > then / 20 else 0),
