@@ -4,10 +4,9 @@ import json
 import re
 
 import pytest
-from webhooking import Shop, at_field, form, value_of
+from webhooking import Shop, at_field, form, value_of, words
 
 from canary import CANARY, planted
-from conftest import words
 from n8n import N8n
 
 NAUGHTY = '<script>alert("x")</script>'
@@ -154,7 +153,8 @@ async def test_another_address_asks_for_the_secrets_again_at_their_fields(shop):
     typed = form(workflowName="one", webhookUrl="https://other.example/webhook/x", authType="bearer", version="1")
     answer = await shop.post(f"/{webhook.id}/edit", typed)
     assert answer.status_code == 422
-    assert at_field(answer, "authToken") == at_field(answer, "staticHeaders.X-A") == "Must be given again."
+    again = "Enter it again: a stored secret is never sent anywhere new unseen."
+    assert at_field(answer, "authToken") == at_field(answer, "staticHeaders.X-A") == again
     assert value_of(answer, "webhookUrl") == "https://other.example/webhook/x"
     given = {**typed, "authToken": planted("token"), "staticHeaders.X-A": planted("a")}
     assert (await shop.post(f"/{webhook.id}/edit", given)).status_code == 200

@@ -8,6 +8,12 @@ from typing import Any
 PARTLY = {"hx-request": "true", "hx-request-type": "partial"}
 
 
+def words(answer):
+    """What a page says, without its markup."""
+    text = re.sub(r"<(script|style|svg)\b.*?</\1>", " ", answer.text, flags=re.DOTALL)
+    return " ".join(unescape(re.sub(r"<[^>]+>", " ", text)).split())
+
+
 @dataclass
 class Shop:
     """A tenant's webhooks, seen by one visitor."""

@@ -23,6 +23,7 @@ _NUMBERS = ("timeoutMs", "maxRetries", "concurrency")
 _HEADER = re.compile(r"header\.(\d{1,3})\.name\Z")
 # Where what the API says of a webhook as a whole belongs.
 _PLACES = {"webhook_exists": "workflowName", "invalid_url": "webhookUrl", "address_blocked": "webhookUrl"}
+_AGAIN = "Enter it again: a stored secret is never sent anywhere new unseen."
 _SECRETS = re.compile(r"authToken\Z|header\.\d+\.value\Z|staticHeaders\.")
 
 
@@ -140,7 +141,8 @@ def landed(answer: Answer, headers: Sequence[tuple[str, str]] = ()) -> Answer:
         found[_PLACES[answer.code]] = answer.message
     if not found:
         return answer
-    errors = [{"field": place, "message": _sentence(message)} for place, message in found.items()]
+    moved = answer.code == "secrets_required" and "changed" in answer.message
+    errors = [{"field": place, "message": _AGAIN if moved else _sentence(said)} for place, said in found.items()]
     return replace(answer, data={**answer.data, "errors": errors})
 
 

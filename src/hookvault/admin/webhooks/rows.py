@@ -12,7 +12,7 @@ from hookvault.analytics.health import DEGRADED_BELOW, ENOUGH_CALLS, FAILING_BEL
 from hookvault.webhooks.model import Webhook
 
 STATUSES = ("all", "failing", "degraded", "healthy", "idle", "disabled")
-PAGE = 200  # rows shown before one asks for more
+PAGE = 100  # rows shown before one asks for more
 _HOURS = 24
 _SORTS = ("name", "status", "total", "success", "p95", "last")
 _BY_TEXT = ("name", "last")  # what the rows know without their figures

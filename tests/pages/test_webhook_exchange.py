@@ -6,10 +6,9 @@ import json
 import re
 
 import pytest
-from webhooking import Shop
+from webhooking import Shop, words
 
 from canary import CANARY, planted
-from conftest import words
 
 NAUGHTY = "<script>alert(1)</script>"
 URL = "https://n8n.example.com/webhook/x"

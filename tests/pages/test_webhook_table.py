@@ -3,9 +3,8 @@
 import re
 
 import pytest
-from webhooking import PARTLY, Shop, rows_of
+from webhooking import PARTLY, Shop, rows_of, words
 
-from conftest import words
 from entrance import browser, person
 from n8n import N8n
 
