@@ -3,6 +3,8 @@
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
+from hookvault.analytics.cause import CAUSES
+
 # By cause; n8n's behaviour as measured on its versions 1 and 2.
 ADVICE: Mapping[str, str] = {
     "timeout": "n8n may have gone on and finished the workflow all the same. Raise the webhook's timeout, or let the workflow "
@@ -30,6 +32,8 @@ ADVICE: Mapping[str, str] = {
     "receiver_failed": "The receiver or a proxy before it is in trouble. It is tried again where retries are left.",
     "other": "The answer below may say more.",
 }
+# Why calls failed, as a list has it beside the status code.
+SHORT: Mapping[str, str] = {cause: text.partition(" (HTTP ")[0] for cause, text in CAUSES.items()}
 _LONGEST = 500
 
 

@@ -21,6 +21,7 @@ RANGES: Mapping[str, timedelta] = {
     "7d": timedelta(days=7),
     "30d": timedelta(days=30),
 }
+_DEFAULT = "30d"  # what the API takes where it is told nothing
 LONGEST_CODE = 64
 _STATUSES: tuple[Status, ...] = get_args(Status)
 _FIELDS = {  # of a filter, by their names in an address
@@ -57,10 +58,11 @@ def read_given(query: Mapping[str, str]) -> dict[str, str]:
     found = {name: query[name].strip() for name in (*_FIELDS, "range") if name in query}
     if "code" in query:
         found["status"] = query["code"].strip()
-    if found.get("range") in RANGES:
-        found = {name: text for name, text in found.items() if name not in ("startDate", "endDate")}
-    else:
-        found.pop("range", None)
+    named = found.pop("range", "")
+    if named in RANGES:
+        found = without(found, ("startDate", "endDate"))
+        if named != _DEFAULT:
+            found["range"] = named
     return found
 
 
@@ -76,7 +78,7 @@ def read_calls(given: Mapping[str, str], zone: tzinfo) -> Asked:
     """
     texts = {field: given.get(name) for name, field in _FIELDS.items()}
     start, end = (read_moment(given.get(name), name, zone) for name in ("startDate", "endDate"))
-    if given.get("range", "30d") != "30d":  # which is the default
+    if "range" in given:
         start = now() - RANGES[given["range"]]
     texts |= {"start": None if start is None else start.isoformat(), "end": None if end is None else end.isoformat()}
     which = parse(**texts)

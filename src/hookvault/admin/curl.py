@@ -5,8 +5,8 @@ import shlex
 from collections.abc import Iterator
 from typing import Any
 
+from hookvault.vault.secret import HIDDEN
 from hookvault.webhooks.model import Webhook
-from hookvault.webhooks.redact import HIDDEN
 
 _LONGEST = 100_000  # characters of a payload in a command
 _AUTH = {

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from hookvault.admin.advice import ADVICE, Said, read_answer
 from hookvault.admin.curl import curl_of
-from hookvault.admin.trail import Step, told
+from hookvault.admin.trail import Step, told, why_held
 from hookvault.analytics.model import CallFilter, WebhookCall
 from hookvault.api.services import App
 from hookvault.deliveries.model import Story
@@ -54,6 +54,11 @@ class Inspected:
     def steps(self) -> Sequence[Step]:
         """The delivery's trail in words."""
         return told(self.story.trail) if self.story else ()
+
+    @property
+    def held(self) -> str:
+        """Why its delivery waits; empty where it does not, or that is not known."""
+        return why_held(self.story.trail) if self.story else ""
 
     @property
     def bars(self) -> Sequence[Bar]:

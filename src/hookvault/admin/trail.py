@@ -34,6 +34,12 @@ def told(trail: Sequence[Mapping[str, Any]]) -> list[Step]:
     return [_step(entry) for entry in trail if entry.get("event") != "claimed"]
 
 
+def why_held(trail: Sequence[Mapping[str, Any]]) -> str:
+    """Why a delivery that is held waits, as far as its trail tells."""
+    reasons = [str(entry.get("reason")) for entry in trail if entry.get("event") == "held"]
+    return HELD.get(reasons[-1], "") if reasons else ""
+
+
 def _step(entry: Mapping[str, Any]) -> Step:
     at = datetime.fromisoformat(str(entry["at"]))
     kind, text = _words(entry)

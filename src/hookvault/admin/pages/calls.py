@@ -7,6 +7,7 @@ from uuid import UUID
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
+from hookvault.admin.advice import SHORT
 from hookvault.admin.ask import part
 from hookvault.admin.asked import RANGES, Asked, link, read_calls, read_given, typed, without
 from hookvault.admin.choice import Choice, choose_tenant, choose_webhook
@@ -23,7 +24,6 @@ ROWS = 50
 # A page is answered at once; what it has not searched by then, it goes on to search by itself.
 _AT_ONCE_S = 0.02
 _FURTHER_S = 1.0
-_NARROWING = ("tenantId", "webhookId", "status", "cause", "minResponseTime", "maxResponseTime", "triggeredBy", "callId")
 _CONFIRMED = "expunge"
 _NONE: Page[WebhookCall] = Page([], None)
 
@@ -47,8 +47,8 @@ async def show_call(visit: Visit) -> Response:
     """One call; asked in part, as what goes into the drawer."""
     found = await _inspect(visit)
     if visit.is_partial:
-        return visit.render("calls/drawer.html", found=found, call=found.call, causes=CAUSES)
-    return visit.render("calls/call.html", found=found, call=found.call, causes=CAUSES)
+        return visit.render("calls/drawer.html", found=found, call=found.call, causes=SHORT)
+    return visit.render("calls/call.html", found=found, call=found.call, causes=SHORT)
 
 
 async def ask_expunge(visit: Visit) -> Response:
@@ -81,7 +81,7 @@ def _rows(visit: Visit, asked: Asked, found: Page[WebhookCall]) -> dict[str, Any
     following = link("/calls", asked.exact, cursor=found.next_cursor) if found.next_cursor else None
     return {
         "calls": found.items,
-        "causes": CAUSES,
+        "causes": SHORT,
         "more": following,
         "back_to": position[0] if position else None,
         # Short, and not the last one: there was no time to search on.
@@ -98,7 +98,6 @@ async def _page(
     webhooks = Choice((), None)
     if tenants.chosen:
         webhooks = await choose_webhook(visit.app, tenants.chosen, given.get("webhookId"))
-    narrowed = any(name in given for name in _NARROWING)
     response = visit.render(
         "calls/calls.html",
         status=status,
@@ -109,9 +108,10 @@ async def _page(
         zone=visit.zone,
         start=typed(asked.which.start, visit.zone) if "startDate" in given else "",
         end=typed(asked.which.end, visit.zone),
+        every_cause=CAUSES,
         statuses=_STATUSES,
         ranges=RANGES,
-        is_filtered=narrowed or given.get("range", "30d") != "30d" or "startDate" in given or "endDate" in given,
+        is_filtered=bool(given),
         live=None if "endDate" in given or problem else link("/calls/live", without(given, ("startDate", "range"))),
         exports={form: link("/api/platform/calls/export", asked.exact, format=form) for form in ("csv", "ndjson")},
         replays=_replays(asked) if visit.may_write else None,

@@ -6,13 +6,13 @@ from uuid import UUID
 
 from starlette.responses import Response
 
+from hookvault.admin.advice import SHORT
 from hookvault.admin.ask import part
 from hookvault.admin.asked import RANGES, link, read_deliveries, read_tenant, typed
 from hookvault.admin.choice import Choice, choose_tenant, choose_webhook
 from hookvault.admin.route import deed, page
 from hookvault.admin.trail import told
 from hookvault.admin.visit import Visit
-from hookvault.analytics.cause import CAUSES
 from hookvault.db.codec import decode_json
 from hookvault.deliveries.model import ENDED, STATUSES, Delivery, DeliveryFilter, Story
 from hookvault.errors import InvalidError, NotFoundError
@@ -64,7 +64,7 @@ async def show_delivery(visit: Visit) -> Response:
         delivery=story.delivery,
         calls=calls,
         steps=told(story.trail),
-        causes=CAUSES,
+        causes=SHORT,
         **_body(story),
     )
 

@@ -6,10 +6,10 @@ from dataclasses import replace
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
+from hookvault.admin.advice import SHORT
 from hookvault.admin.asked import read_calls, read_given, read_id
 from hookvault.admin.route import page
 from hookvault.admin.visit import Visit, identify
-from hookvault.analytics.cause import CAUSES
 from hookvault.analytics.tail.model import LiveCall
 from hookvault.analytics.tail.reader import Taken
 from hookvault.api.live import EventStream, check_last
@@ -46,7 +46,7 @@ def _written(visit: Visit, taken: Taken) -> Iterator[bytes]:
 
 
 def _event(visit: Visit, call: LiveCall) -> bytes:
-    row = visit.text("calls/row.html", call=call, causes=CAUSES, is_new=True)
+    row = visit.text("calls/row.html", call=call, causes=SHORT, is_new=True)
     line = " ".join(row.split()).encode("utf-8", "replace")
     return b"id: %s\nevent: row\ndata: %s\n\n" % (str(call.id).encode(), line)
 
