@@ -23,12 +23,21 @@ from playwright.async_api import Browser, Locator, Page, async_playwright
 
 ROOT = Path(__file__).parents[1]
 FOLDER = Path(__file__).with_name("screens")
-SIZE = (1280, 800)
+WIDTH, HEIGHT = 1280, 800
+# Of what is worth more, so that it shows whole.
+HEIGHTS = {
+    "overview": 1010,
+    "overview-dark": 1010,
+    "integrations": 850,
+    "whatsapp": 1150,
+    "sms": 1060,
+    "rotation": 1120,
+}
 ZONE = "Europe/Berlin"
 EMAIL, PASSWORD = "mira@example.com", "pictures of an invented platform"
 START_S, SHOW_MS = 180, 20_000
 LIFE_S = 20  # of traffic before the first picture, so that today has calls
-LARGEST = 150_000  # bytes of a picture
+LARGEST = 160_000  # bytes of a picture
 NORTHWIND = "/tenants/northwind"
 # What still waits for its figures, or is about to move.
 LOADED = "() => document.fonts.status === 'loaded' && !document.querySelector('.waits, .waiting, .htmx-request, #toasts > *')"
@@ -168,10 +177,9 @@ def _demo() -> Iterator[str]:
 
 @contextlib.asynccontextmanager
 async def _page(browser: Browser, base: str, theme: str) -> AsyncIterator[Page]:
-    width, height = SIZE
     context = await browser.new_context(
         base_url=base,
-        viewport={"width": width, "height": height},
+        viewport={"width": WIDTH, "height": HEIGHT},
         color_scheme="dark" if theme == "dark" else "light",
         timezone_id=ZONE,
         locale="en-GB",
@@ -189,6 +197,7 @@ async def _page(browser: Browser, base: str, theme: str) -> AsyncIterator[Page]:
 
 
 async def _take(page: Page, taking: Taking, name: str) -> None:
+    await page.set_viewport_size({"width": WIDTH, "height": HEIGHTS.get(name, HEIGHT)})
     shown = await taking(page)
     await page.wait_for_function(LOADED)
     await page.mouse.move(0, 0)
