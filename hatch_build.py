@@ -31,8 +31,6 @@ FILES = {
     "inter-latin.woff2": "@fontsource-variable/inter/files/inter-latin-wght-normal.woff2",
     "inter-latin-ext.woff2": "@fontsource-variable/inter/files/inter-latin-ext-wght-normal.woff2",
     "inter.LICENSE.txt": "@fontsource-variable/inter/LICENSE",
-    "geist-mono-latin.woff2": "@fontsource-variable/geist-mono/files/geist-mono-latin-wght-normal.woff2",
-    "geist-mono.LICENSE.txt": "@fontsource-variable/geist-mono/LICENSE",
 }
 
 # Names at https://tabler.io/icons, of the outline kind.
@@ -167,7 +165,7 @@ def _fetched(folder: Path) -> Path:
     """The packages of package-lock.json, fetched into `folder` with their hashes compared."""
     for name in ("package.json", "package-lock.json", ".npmrc"):
         shutil.copyfile(ROOT / name, folder / name)
-    command = [*_npm(), "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--no-update-notifier"]
+    command = [*npm(), "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--no-update-notifier"]
     try:
         result = subprocess.run(  # noqa: S603 - npm itself
             command,
@@ -192,7 +190,7 @@ def _environment(folder: Path) -> dict[str, str]:
     return dict(os.environ) if os.access(home, os.W_OK) else {**os.environ, "npm_config_cache": str(folder / "cache")}
 
 
-def _npm() -> list[str]:
+def npm() -> list[str]:
     """The command that runs npm."""
     if found := _npm_on_path():
         return found

@@ -19,6 +19,7 @@ import crowd
 import deliveries
 import enqueue
 import latency
+import pages
 import recording
 import tables
 import vault
@@ -52,6 +53,7 @@ PARTS = {
     "analytics-large": Part(analytics.reading_large, asked.reading, 7, asked_for=True),
     "percentiles": Part(analytics.accuracy, asked.accuracy, 1),
     "recording": Part(recording.recording, asked.recording, 5),
+    "pages": Part(pages.measure, tables.pages, 3),
     "forgetting": Part(recording.forgetting, asked.forgetting, 1),
 }
 

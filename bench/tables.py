@@ -268,3 +268,21 @@ def table(head, rows):
 
 def cell(text, width, left):
     return text.ljust(width) if left else text.rjust(width)
+
+
+MOST_PAGE_MS, MOST_PAGE_KB = 50, 100
+
+
+def pages(found):
+    """Milliseconds and compressed KB of each page."""
+    rows = []
+    for name, page in found.items():
+        parts = [part["seconds"] * 1000 for part in page["parts"]]
+        slowest = max([page["seconds"] * 1000, *parts])
+        size = (page["bytes"] + page["dress"] + sum(part["bytes"] for part in page["parts"])) / 1000
+        verdict = "reached" if slowest <= MOST_PAGE_MS and size <= MOST_PAGE_KB else "MISSED"
+        later = ", ".join(f"{taken:.0f}" for taken in sorted(parts)) or "-"
+        rows.append(
+            [name, f"{page['seconds'] * 1000:.1f}", later, f"{page['bytes'] / 1000:.1f}", f"{size:.0f}", verdict]
+        )
+    return table(["page", "ms", "parts loaded later, ms", "KB", "KB, first visit with all", "target"], rows)

@@ -5,7 +5,8 @@ import os
 import secrets
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
 from pathlib import Path
 
 import asyncpg
@@ -49,6 +50,15 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         folder = Path(os.environ.pop(CLUSTER))
         embedded.destroy(folder)
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> Generator[None]:
+    """The last lines say what a whole kind of tests was skipped for: those reasons are written in capitals."""
+    yield
+    reasons = [str(report.longrepr[2]) for report in terminalreporter.stats.get("skipped", [])]
+    for reason, count in Counter(reason for reason in reasons if "NOT TESTED" in reason).items():
+        terminalreporter.write_line(f"{count} SKIPPED. {reason.removeprefix('Skipped: ')}", yellow=True, bold=True)
 
 
 @pytest.fixture(scope="session")

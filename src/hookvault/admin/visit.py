@@ -147,7 +147,9 @@ class Visit:
         else:
             response = Response(status_code=200, headers={"hx-redirect": url} if url else {"hx-refresh": "true"})
         if said:
-            response.set_cookie(_SAID, quote(said[:_MOST_SAID]), max_age=60, httponly=True, samesite="lax")
+            secure = self.app.settings.app_url.startswith("https://")
+            kept = quote(said[:_MOST_SAID])
+            response.set_cookie(_SAID, kept, max_age=60, httponly=True, samesite="lax", secure=secure)
         return self._with_cookies(response)
 
     @property

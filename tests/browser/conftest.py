@@ -1,0 +1,34 @@
+"""A real Chromium for the tests of pages: one a worker, a context a test."""
+
+import pytest
+from playwright.async_api import async_playwright
+
+import chromium
+from scene import played
+from witness import watched
+
+
+@pytest.fixture(scope="session")
+async def browser():
+    """Chromium, without a window."""
+    path = chromium.find()
+    if path is None:
+        pytest.skip(chromium.reason())
+    async with async_playwright() as playwright:
+        launched = await playwright.chromium.launch(executable_path=path, args=chromium.FLAGS)
+        yield launched
+        await launched.close()
+
+
+@pytest.fixture
+async def page(browser):
+    """A page; the test fails at its end if the browser complained. `page.witness.expect` lets a complaint pass."""
+    async with watched(browser) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="session")
+async def scene(make_migrated, tmp_path_factory):
+    """The site, on a database of its own."""
+    async with played(await make_migrated(), tmp_path_factory.mktemp("scene")) as opened:
+        yield opened
