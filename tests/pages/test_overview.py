@@ -190,6 +190,8 @@ async def test_what_the_installation_lacks(app, owner_page, webhook):
     try:
         app.settings = known.model_copy(update={"smtp_host": None})
         assert [(line[0], line[2]) for line in await lines(owner_page)] == [("info", "/settings")]
+        app.settings = known.model_copy(update={"database_url": None})
+        assert await attention.gather(app) == []
         app.settings = known.model_copy(update={"app_env": "production", "database_url": None, "smtp_host": None})
         told = [line.title for line in await attention.gather(app)]
         assert told == ["The database is the embedded one", "Mail is not set up"]

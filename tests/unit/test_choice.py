@@ -1,6 +1,7 @@
 """The dashboard's filters: what an address asks for, and what it can't."""
 
 from datetime import UTC, datetime, timedelta
+from urllib.parse import parse_qsl
 
 import pytest
 from hypothesis import given
@@ -45,19 +46,10 @@ def test_times_without_a_zone_are_the_reader_s():
 
 def test_parts_count_the_same_as_the_page():
     choice = read_choice({"tenantId": "acme", "webhookId": WEBHOOK, "range": "7d"}, BERLIN)
-    pinned = dict(pair.split("=") for pair in choice.pinned.removeprefix("?").split("&"))
-    again = read_choice(
-        {
-            **pinned,
-            "startDate": choice.when["startDate"],
-            "endDate": choice.when["endDate"],
-            "timeZone": "Europe/Berlin",
-        },
-        UTC,
-    )
+    again = read_choice(dict(parse_qsl(choice.pinned.removeprefix("?"))), UTC)
     for name in ("tenant_id", "webhook_id", "name", "start", "interval", "zone", "before"):
         assert getattr(again, name) == getattr(choice, name)
-    assert choice.end - again.end < timedelta(milliseconds=1)
+    assert abs(choice.end - again.end) < timedelta(milliseconds=1)
 
 
 @pytest.mark.parametrize(
