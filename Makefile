@@ -2,7 +2,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check chaos bench docs lock clean
+.PHONY: help setup run demo test check chaos bench docs lock clean
 
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q install
@@ -17,9 +17,12 @@ setup: ## Make .venv with everything for development; does nothing when that is 
 	@stamp=".venv/dev-$$($(call LOCKS,dev))"; [ -e "$$stamp" ] || { $(call install,dev) && touch "$$stamp"; }
 
 run: ## Run the service on http://127.0.0.1:3000 with a database of its own
-	@dev=".venv/dev-$$($(call LOCKS,dev))"; run=".venv/run-$$($(call LOCKS,run))"; \
-	[ -e "$$dev" ] || [ -e "$$run" ] || { $(call install,run) && touch "$$run"; }
+	@$(runnable)
 	@exec $(BIN)/hookvault serve
+
+demo: ## The same with invented tenants, a month of calls and live traffic, kept apart in .hookvault-demo
+	@$(runnable)
+	@exec $(BIN)/hookvault demo
 
 test: setup ## Run every test
 	@$(BIN)/python tests/chromium.py
@@ -51,6 +54,9 @@ lock: setup ## Write the lock files anew from pyproject.toml
 clean: ## Remove .venv, caches and build results; data in .hookvault stays
 	@rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	@find . -path ./.hookvault -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
+
+runnable = dev=".venv/dev-$$($(call LOCKS,dev))"; run=".venv/run-$$($(call LOCKS,run))"; \
+	[ -e "$$dev" ] || [ -e "$$run" ] || { $(call install,run) && touch "$$run"; }
 
 compile = $(BIN)/uv pip compile -q $(1) --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-header --no-annotate

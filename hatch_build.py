@@ -31,8 +31,6 @@ FILES = {
     "inter-latin.woff2": "@fontsource-variable/inter/files/inter-latin-wght-normal.woff2",
     "inter-latin-ext.woff2": "@fontsource-variable/inter/files/inter-latin-ext-wght-normal.woff2",
     "inter.LICENSE.txt": "@fontsource-variable/inter/LICENSE",
-    "geist-mono-latin.woff2": "@fontsource-variable/geist-mono/files/geist-mono-latin-wght-normal.woff2",
-    "geist-mono.LICENSE.txt": "@fontsource-variable/geist-mono/LICENSE",
 }
 
 # Names at https://tabler.io/icons, of the outline kind.

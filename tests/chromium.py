@@ -17,6 +17,8 @@ import tarfile
 import tempfile
 from pathlib import Path
 
+from playwright.sync_api import Error, sync_playwright
+
 ROOT = Path(__file__).parents[1]
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 ABSENT = (
@@ -43,7 +45,8 @@ here=$(dirname "$0")
 LD_LIBRARY_PATH="$here/lib" exec "$here/chromium" "$@"
 """
 UNBROTLI = "process.stdin.pipe(require('zlib').createBrotliDecompress()).pipe(process.stdout)"
-GET_S = 600
+GET_S = 300
+SHOW_MS = 30_000
 
 
 def find():
@@ -131,12 +134,18 @@ def _write(archive, folder, node):
 
 
 def _shows(path):
-    """Whether it can show a page here."""
-    page = [*FLAGS, "--headless", "--no-sandbox", "--dump-dom", "data:text/html,<p>It shows"]
+    """Whether it can show a page here, which takes more than starting."""
     try:
-        return b"It shows" in _run([path, *page])
-    except (OSError, subprocess.SubprocessError):
+        with sync_playwright() as playwright:
+            browser = playwright.chromium.launch(executable_path=path, args=FLAGS, timeout=SHOW_MS)
+            page = browser.new_page()
+            page.set_default_timeout(SHOW_MS)
+            page.set_content("<p>It shows")
+            shown = page.inner_text("p")
+            browser.close()
+    except Error:
         return False
+    return shown == "It shows"
 
 
 if __name__ == "__main__":

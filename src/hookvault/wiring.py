@@ -12,6 +12,7 @@ from hookvault.accounts.admins import AdminService
 from hookvault.accounts.assembly import Accounts, assemble
 from hookvault.accounts.keys import APIKeyService
 from hookvault.admission.limits import Limits
+from hookvault.analytics.census import CensusService
 from hookvault.analytics.figures import FiguresService
 from hookvault.analytics.retention.expunge import ExpungeService
 from hookvault.analytics.retention.service import RetentionService
@@ -25,25 +26,23 @@ from hookvault.custody.rekey import RekeyService
 from hookvault.custody.scan import ScanService
 from hookvault.db import embedded
 from hookvault.db.listen import LIVE, Listener
-from hookvault.db.migrate import migrate as migrate_database
-from hookvault.db.migrate import require_current
 from hookvault.db.pool import Database
+from hookvault.demo.service import DemoService
 from hookvault.errors import HookvaultError
+from hookvault.foundation import current_database, key_ring
 from hookvault.ids import new_id
 from hookvault.integrations.probe import Prober
 from hookvault.integrations.rotation import RotationService
 from hookvault.integrations.service import IntegrationService
 from hookvault.integrations.trial import IntegrationTrials
 from hookvault.ledger.model import Ledger
-from hookvault.log import get_logger, register_secret
+from hookvault.log import get_logger
 from hookvault.loop import Loop
 from hookvault.outbound.client import OutboundClient
 from hookvault.outbound.guard import AddressPolicy
 from hookvault.queue.store import LEASE_S
 from hookvault.settings import Settings
 from hookvault.tenants.service import TenantService
-from hookvault.vault.keyfile import kept_key
-from hookvault.vault.keys import KeyRing, MasterKey
 from hookvault.vault.service import Vault
 from hookvault.webhooks.call import Caller
 from hookvault.webhooks.circuit import Circuits
@@ -59,7 +58,6 @@ from hookvault.worker.engine import Worker
 from hookvault.worker.upkeep import Upkeep
 
 _log = get_logger()
-_KEY_FILE = "encryption.key"
 DRAIN_S = 30.0  # for deliveries under way when a process is told to stop
 
 
@@ -77,6 +75,7 @@ class App:
     webhooks: WebhookService
     analytics: AnalyticsService
     figures: FiguresService
+    census: CensusService
     roller: Roller
     tail: Tail
     retention: RetentionService
@@ -92,6 +91,7 @@ class App:
     deliveries: DeliveryService
     replays: ReplayService
     trials: TrialService
+    endpoints: Endpoints
     outbound: OutboundClient
     gate: Gate
     recorder: Recorder
@@ -103,6 +103,7 @@ class App:
     listener: Listener
     loops: tuple[Loop, ...]
     worker_loops: tuple[Loop, ...]
+    demo: DemoService = field(init=False)
     _started: tuple[Loop, ...] = field(default=())
     _delivers: bool = field(default=False)
 
@@ -143,13 +144,17 @@ class App:
             self._delivers = True
         for loop in self._started:
             loop.start()
+        if kind == "serve":
+            await self.demo.resume()
 
     async def close(self) -> None:
         """Lets what is under way end and commits it, then closes every connection."""
         await self.accounts.resets.settle()
+        await self.demo.quiet()
         await self.enqueuer.close()
         if self._delivers:
             await self.worker.drain(DRAIN_S)
+        await self.demo.close()
         for loop in self._started:
             await loop.close()
         await self.recorder.close()
@@ -162,27 +167,6 @@ class App:
         await self.listener.close()
         await self.outbound.close()
         await self.database.close()
-
-
-async def database_url(settings: Settings) -> str:
-    """DATABASE_URL, else the embedded Postgres of the data directory, started where it does not run.
-
-    Raises:
-        SetupError: the embedded Postgres can't run here; the message says why and what to do.
-    """
-    if settings.database_url is not None:
-        return settings.database_url.get_secret_value()
-    return await asyncio.to_thread(embedded.ensure_running, settings.hookvault_data_dir)
-
-
-async def current_database(settings: Settings, *, migrate: bool | None = None) -> str:
-    """The owner's URL of the database, whose schema is this version's from now on. Arguments and errors as of `build`."""
-    dsn = await database_url(settings)
-    if migrate or (migrate is None and not settings.production):
-        await migrate_database(dsn)
-    else:
-        await require_current(dsn)
-    return dsn
 
 
 async def build(settings: Settings, *, migrate: bool | None = None) -> App:
@@ -206,29 +190,6 @@ async def build(settings: Settings, *, migrate: bool | None = None) -> App:
         await database.close()
         raise
     return _put_together(settings, dsn, database, vault)
-
-
-def held_keys(settings: Settings) -> KeyRing | None:
-    """As `key_ring`, but where there is no key none is made."""
-    given = settings.encryption_key is not None or (settings.hookvault_data_dir / _KEY_FILE).exists()
-    return key_ring(settings) if given else None
-
-
-def key_ring(settings: Settings) -> KeyRing:
-    """The master keys of the settings; in development one is made once and kept in the data directory.
-
-    Raises:
-        SetupError: the key file can't be read or written.
-    """
-    current = settings.encryption_key
-    text = current.get_secret_value() if current else kept_key(settings.hookvault_data_dir / _KEY_FILE)
-    further = (settings.encryption_key_next, settings.encryption_key_previous)
-    texts = [None if key is None else key.get_secret_value() for key in further]
-    for held in (text, *texts):
-        if held is not None:
-            register_secret(held)
-    others = [None if held is None else MasterKey(held) for held in texts]
-    return KeyRing(MasterKey(text), next=others[0], previous=others[1])
 
 
 def _put_together(settings: Settings, dsn: str, database: Database, vault: Vault) -> App:
@@ -266,6 +227,7 @@ def _put_together(settings: Settings, dsn: str, database: Database, vault: Vault
         deliveries=deliveries,
         replays=ReplayService(database),
         trials=TrialService(database, vault, endpoints, caller, outbound, policy=policy, settings=settings),
+        endpoints=endpoints,
         outbound=outbound,
         gate=gate,
         recorder=recorder,
@@ -278,7 +240,7 @@ def _put_together(settings: Settings, dsn: str, database: Database, vault: Vault
         loops=(),
         worker_loops=(),
     )
-    app.loops, app.worker_loops = _loops(app), _worker_loops(app)
+    app.loops, app.worker_loops, app.demo = _loops(app), _worker_loops(app), DemoService(app)
     return app
 
 
@@ -308,6 +270,7 @@ def _analysing(
     return {
         "analytics": AnalyticsService(database, retention),
         "figures": FiguresService(database),
+        "census": CensusService(database),
         "roller": Roller(database),
         "tail": Tail(database, process, (recorder.tap, worker.acks.tap)),
         "retention": retention,

@@ -86,6 +86,7 @@ ROUTES = [
     ("POST", f"{PLATFORM}/keys/{MASTER_KEY}/retire"),
     *[(method, f"{PLATFORM}/keys/rekey") for method in ("GET", "POST", "DELETE")],
     *[(method, f"{PLATFORM}/keys/scan") for method in ("GET", "POST")],
+    *[(method, f"{PLATFORM}/demo") for method in ("POST", "DELETE")],
     ("POST", f"{TENANT}/shred"),
     ("POST", "/api/tenants/{tenant}/webhooks/{name}/call"),
     ("POST", "/api/tenants/{tenant}/webhooks/{name}/deliveries"),

@@ -54,6 +54,7 @@ class World:
 
     def __init__(self, bridge, receiver):
         self._app, self._url = bridge.app, receiver.url()
+        self._app.demo.calls = 20
         self._run = bridge.run
         self.key = bridge.run(self._app.api_keys.create_api_key("fuzz")).token.open()
         CANARY.made(self.key)
@@ -188,6 +189,7 @@ OPERATIONS = [
     ("POST", f"{PLATFORM}/keys/{{fingerprint}}/retire"),
     *[(method, f"{PLATFORM}/keys/rekey") for method in ("GET", "POST", "DELETE")],
     *[(method, f"{PLATFORM}/keys/scan") for method in ("GET", "POST")],
+    *[(method, f"{PLATFORM}/demo") for method in ("POST", "DELETE")],
     ("POST", f"{TENANTS}/{{tenantId}}/shred"),
     ("POST", CALL),
     ("POST", "/api/tenants/{tenantId}/webhooks/{workflowName}/deliveries"),

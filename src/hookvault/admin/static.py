@@ -11,13 +11,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from hookvault.admin.assets import ASSETS
+from hookvault.admin.assets import ASSETS, check_assets
 
 _STYLES = (
     *("tokens.css", "layout.css", "parts.css", "forms.css", "tables.css", "charts.css"),
     *("integrations.css", "webhooks.css", "analytics.css", "calls.css", "account.css"),
 )
-_SCRIPTS = ("app.js", "dialogs.js", "live.js", "charts.js", "webhooks.js")
+_SCRIPTS = ("app.js", "dialogs.js", "live.js", "charts.js", "zoom.js", "pulse.js", "webhooks.js")
 _VENDORED = {
     "htmx.min.js": "text/javascript",
     "icons.svg": "image/svg+xml",
@@ -35,9 +35,10 @@ class _File(NamedTuple):
 
 
 class Static:
-    """All files, by name."""
+    """All files, by name. Making it raises SetupError, code `assets_missing`, where the build left them out."""
 
     def __init__(self) -> None:
+        check_assets()
         own = files("hookvault.admin").joinpath("static")
         vendored = {name: _file((ASSETS / name).read_bytes(), kind) for name, kind in _VENDORED.items()}
         made = {

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
 from hookvault.analytics.cause import CAUSES
@@ -27,14 +27,19 @@ _HEAT_MAP_HOURS = 366 * 24
 MOST_RANKED = 20
 
 Ranking = Literal["slowest", "failing"]
+TenantRanking = Literal["failing", "busiest"]
 
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """One point of a series; it begins at `start` by the clocks that were asked for."""
+    """One point of a series; it begins at `start` by the clocks that were asked for.
+
+    `timed_out_calls`, a part of the failed, are 0 where causes were not asked for.
+    """
 
     start: datetime
     figures: Figures
+    timed_out_calls: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +86,14 @@ class WebhookHealth:
     health: Health
     last_called_at: datetime | None
     lately: Figures
+
+
+class WebhookName(NamedTuple):
+    """A webhook that has figures; a deleted one keeps them."""
+
+    webhook_id: UUID
+    workflow_name: str
+    deleted: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,8 +146,18 @@ class FiguresService:
         end: datetime | None = None,
         zone: str = "UTC",
         webhook_id: UUID | None = None,
+        causes: bool = False,
     ) -> Sequence[Point]:
-        """Figures by minute, hour or day of a time zone; points without calls are there too.
+        """Figures by minute, half hour, hour or day of a time zone; points without calls are there too.
+
+        Args:
+            tenant_id: Whose, or None for the platform.
+            interval: How long a point is.
+            start: As of `make_points`.
+            end: Exclusive; now by default.
+            zone: Whose clocks.
+            webhook_id: Of this webhook only.
+            causes: Whether the calls that timed out are counted apart.
 
         Raises:
             NotFoundError: code `tenant_not_found`.
@@ -142,9 +165,11 @@ class FiguresService:
         """
         points = make_points(start, end, interval, find_zone(zone))
         async with self._opened(tenant_id, webhook_id) as (tx, scope, since):
-            answers = await _read_since(tx, scope, points.bounds, since, Want(histogram=True))
-        pairs = zip(points.starts, answers, strict=True)
-        return [Point(moment, _only(answer).figures()) for moment, answer in pairs]
+            want = Want(histogram=True, errors=causes)
+            answers = await _read_since(tx, scope, points.bounds, since, want)
+        tallies = [_only(answer) for answer in answers]
+        pairs = zip(points.starts, tallies, strict=True)
+        return [Point(moment, tally.figures(), _timed_out(tally)) for moment, tally in pairs]
 
     async def list_errors(
         self,
@@ -185,7 +210,8 @@ class FiguresService:
             everyone = Scope(Over.WEBHOOKS, tenant_id, list(known))
             (counted,) = await _read_since(tx, everyone, [first, last], since, Want())
             ranked = sorted((key for key in counted if counted[key].total), key=lambda key: _rank(counted[key], by))
-            few = Scope(Over.WEBHOOKS, tenant_id, ranked[:MOST_RANKED])
+            # By failed calls they are ranked already; by p95 only the histograms tell.
+            few = Scope(Over.WEBHOOKS, tenant_id, ranked[: limit if by == "failing" else MOST_RANKED])
             (answer,) = await _read_since(tx, few, [first, last], since, Want(histogram=True, errors=True))
         found = [_ranked(known[key], answer[key]) for key in few.webhooks]
         if by == "slowest":
@@ -193,6 +219,13 @@ class FiguresService:
         else:
             found = [each for each in found if each.figures.failed_calls]
         return found[:limit]
+
+    async def list_names(self, tenant_id: str) -> Sequence[WebhookName]:
+        """The webhooks that a tenant's figures may be asked of, by name. Raises NotFoundError, code `tenant_not_found`."""
+        async with self._opened(tenant_id) as (tx, _, _since):
+            rows = await store.list_webhooks(tx)
+        names = [WebhookName(row["webhook_id"], row["workflow_name"], row["deleted_at"] is not None) for row in rows]
+        return sorted(names, key=lambda each: (each.deleted, each.workflow_name.casefold(), each.webhook_id))
 
     async def list_health(self, tenant_id: str) -> Sequence[WebhookHealth]:
         """How each webhook of a tenant does, the worst first. Raises NotFoundError, code `tenant_not_found`."""
@@ -248,9 +281,14 @@ class FiguresService:
         ]
 
     async def list_tenants(
-        self, start: datetime | None = None, end: datetime | None = None, *, limit: int = 100
+        self,
+        start: datetime | None = None,
+        end: datetime | None = None,
+        *,
+        by: TenantRanking = "failing",
+        limit: int = 100,
     ) -> Sequence[TenantFigures]:
-        """The tenants that called most failing webhooks first, then by calls; without percentiles.
+        """The tenants with the most failed calls first, or those with the most calls; without percentiles.
 
         Raises:
             InvalidError: code `invalid_range`.
@@ -258,7 +296,8 @@ class FiguresService:
         first, last = checked_range(start, end)
         async with self._database.system_snapshot() as tx:
             (answer,) = await read(tx, Scope(Over.TENANTS), [first, last], Want())
-            ranked = sorted(answer, key=lambda key: (-answer[key].failed, -answer[key].total, key))[:limit]
+            failing = by == "failing"
+            ranked = sorted(answer, key=lambda key: (-answer[key].failed * failing, -answer[key].total, key))[:limit]
             names = {row["id"]: row["name"] for row in await store.list_tenants(tx, ranked)}
         return [TenantFigures(key, names.get(key), answer[key].figures()) for key in ranked]
 
@@ -297,6 +336,10 @@ async def _read_since(
 
 def _only(answer: Answer) -> Tally:
     return answer.get(None, _NOTHING)
+
+
+def _timed_out(tally: Tally) -> int:
+    return sum(calls for kind, (calls, _) in tally.errors.items() if kind.cause == "timeout")
 
 
 def _rank(tally: Tally, by: Ranking) -> tuple[float, ...]:

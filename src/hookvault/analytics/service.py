@@ -12,6 +12,7 @@ from hookvault.analytics.filter import check
 from hookvault.analytics.model import CallFilter, Summary, WebhookCall
 from hookvault.analytics.period import checked_range
 from hookvault.analytics.retention.service import RetentionService
+from hookvault.analytics.tail import store as tail
 from hookvault.analytics.walk import Reader, list_page
 from hookvault.clock import now
 from hookvault.db.pool import Database
@@ -206,6 +207,14 @@ class AnalyticsService:
         async with self._database.tenant(tenant_id) as tx:
             found = [await store.find_call(tx, call_id, tenant_id) for call_id in call_ids]
         return [call for call in found if call is not None]
+
+    async def name_webhooks(self, webhooks: Sequence[tuple[str, UUID]]) -> Mapping[tuple[str, UUID], str]:
+        """What webhooks are called, deleted ones included, by tenant and webhook; those that never were are missing."""
+        if not webhooks:
+            return {}
+        async with self._database.system_statement() as tx:
+            found = await tail.get_names(tx, webhooks)
+        return {key: named.workflow_name for key, named in found.items() if named.workflow_name is not None}
 
     async def get_call(self, tenant_id: str, call_id: UUID) -> WebhookCall:
         """One recorded call. Raises NotFoundError, code `call_not_found`."""

@@ -14,6 +14,7 @@ from hookvault.api import (
     calls,
     custody,
     deliveries,
+    demo,
     docs,
     figures,
     health,
@@ -63,6 +64,7 @@ _ROUTERS = (
     users.links,
     custody.router,
     retention.router,
+    demo.router,
     health.router,
     docs.router,
 )

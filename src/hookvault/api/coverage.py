@@ -94,6 +94,8 @@ AUDIT: Mapping[tuple[str, str], str | Unaudited] = {
     ("DELETE", "/api/platform/keys/rekey"): "rekey.cancelled",
     ("GET", "/api/platform/keys/scan"): _READ,
     ("POST", "/api/platform/keys/scan"): Unaudited("changes nothing, and is a record itself, with who started it"),
+    ("POST", "/api/platform/demo"): "demo.loaded",
+    ("DELETE", "/api/platform/demo"): "demo.removed",
     ("GET", "/api/platform/api-keys"): _READ,
     ("POST", "/api/platform/api-keys"): "api_key.created",
     ("DELETE", "/api/platform/api-keys/{keyId}"): "api_key.revoked",

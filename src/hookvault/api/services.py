@@ -5,6 +5,7 @@ from typing import Protocol
 
 from hookvault.accounts.assembly import Accounts
 from hookvault.accounts.keys import APIKeyService
+from hookvault.analytics.census import CensusService
 from hookvault.analytics.figures import FiguresService
 from hookvault.analytics.retention.expunge import ExpungeService
 from hookvault.analytics.retention.service import RetentionService
@@ -17,6 +18,7 @@ from hookvault.custody.presence import Presence
 from hookvault.custody.rekey import RekeyService
 from hookvault.custody.scan import ScanService
 from hookvault.db.pool import Database
+from hookvault.demo.service import DemoService
 from hookvault.integrations.rotation import RotationService
 from hookvault.integrations.service import IntegrationService
 from hookvault.integrations.trial import IntegrationTrials
@@ -47,6 +49,7 @@ class App(Protocol):
     trials: TrialService
     analytics: AnalyticsService
     figures: FiguresService
+    census: CensusService
     roller: Roller
     tail: Tail
     retention: RetentionService
@@ -61,6 +64,7 @@ class App(Protocol):
     gate: Gate
     recorder: Recorder
     enqueuer: Enqueuer
+    demo: DemoService
 
     @property
     def metrics(self) -> Mapping[str, float]:

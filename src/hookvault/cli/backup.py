@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from hookvault import wiring
+from hookvault import foundation
 from hookvault.cli.output import ask, note, progress, show_one
 from hookvault.cli.session import actor, finish, opened, settings_of_command
 from hookvault.custody import backup, restore
@@ -53,7 +53,7 @@ def create(file: File, *, as_json: AsJSON = False) -> None:
 @app.command()
 def verify(file: File, *, as_json: AsJSON = False) -> None:
     """Prove that FILE is whole and opens with the keys held here. Needs no database."""
-    ring = wiring.held_keys(settings_of_command())
+    ring = foundation.held_keys(settings_of_command())
     with progress("Verifying") as moved:
         report = verify_file(file, ring, moved)
     show_one(_verified(report), as_json=as_json)
@@ -79,7 +79,7 @@ def put_back(
 ) -> None:
     """Replace all data by that of FILE, in one transaction. Keys are checked before anything is touched."""
     settings = settings_of_command()
-    ring = wiring.key_ring(settings)
+    ring = foundation.key_ring(settings)
     dsn, plan = finish(_prepare(settings, ring, file))
     if not (yes or dry_run):
         ask(_question(plan))
@@ -90,7 +90,7 @@ def put_back(
 
 async def _create(file: Path) -> backup.Made:
     async with opened() as services:
-        dsn = await wiring.database_url(services.settings)
+        dsn = await foundation.database_url(services.settings)
         with progress("Backing up") as moved:
             return await backup.create(dsn, services.database, services.vault.ring, file, actor=actor(), progress=moved)
 
@@ -99,7 +99,7 @@ async def _prepare(settings: Settings, ring: KeyRing, file: Path) -> tuple[str, 
     with progress("Verifying") as moved:
         report = verify_file(file, ring, moved)
     require_keys(report)
-    dsn = await wiring.current_database(settings)
+    dsn = await foundation.current_database(settings)
     return dsn, await restore.prepare(dsn, ring, file, report)
 
 

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from hookvault import wiring
+from hookvault import foundation
 from hookvault.audit import store as audit
 from hookvault.cli.output import ask, note
 from hookvault.cli.session import actor, finish, opened, settings_of_command
@@ -26,7 +26,7 @@ def migrate() -> None:
 @app.command()
 def url() -> None:
     """Print the owner's URL, password included, alone on stdout; starts the embedded Postgres if need be."""
-    typer.echo(finish(wiring.database_url(settings_of_command())))
+    typer.echo(finish(foundation.database_url(settings_of_command())))
 
 
 @app.command()
@@ -61,14 +61,14 @@ def clean(
 
 
 async def _migrate() -> bool:
-    state = await schema_state(await wiring.database_url(settings_of_command()))
+    state = await schema_state(await foundation.database_url(settings_of_command()))
     async with opened(migrate=True):
         return state is not SchemaState.CURRENT
 
 
 async def _clean(*, preserve_admin: bool) -> dict[str, int]:
     async with opened() as services:
-        removed = await clean_database(await wiring.database_url(services.settings), preserve_admin=preserve_admin)
+        removed = await clean_database(await foundation.database_url(services.settings), preserve_admin=preserve_admin)
         async with services.database.system() as tx:
             detail = {"removed": removed, "preserveAdmin": preserve_admin}
             await audit.record(tx, actor(), "database.cleaned", ("database", "hookvault"), detail=detail)

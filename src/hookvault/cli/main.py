@@ -9,6 +9,7 @@ import typer
 
 from hookvault import __version__
 from hookvault.cli import admin, analytics, apikey, audit, backup, credential, database, keys, tenant
+from hookvault.cli.demo import demo
 from hookvault.cli.doctor import doctor
 from hookvault.cli.intake import intake
 from hookvault.cli.output import note
@@ -29,6 +30,7 @@ app = typer.Typer(
 )
 app.command()(serve)
 app.command()(worker)
+app.command()(demo)
 app.command()(doctor)
 app.command("import")(intake)
 app.add_typer(database.app, name="db")

@@ -5,7 +5,7 @@ import errno
 import shlex
 import signal
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Annotated, Any
 
@@ -37,19 +37,40 @@ def serve(
     ] = True,
 ) -> None:
     """Run the service; in development it also migrates and makes the first admin."""
-    settings = _chosen(load_settings(), host, port)
+    settings = chosen(load_settings(), host, port)
     log.setup(settings)
     # Bound before anything is made: a one-time password must not be lost to a busy port.
-    with _listen(settings.host, settings.port) as listener:
-        finish(_serve(settings, listener, deliver=deliver))
+    with listen(settings.host, settings.port) as listener:
+        finish(run_server(settings, listener, deliver=deliver))
 
 
-async def _serve(settings: Settings, listener: socket.socket, *, deliver: bool) -> None:
+async def run_server(
+    settings: Settings,
+    listener: socket.socket,
+    *,
+    deliver: bool,
+    ready: Callable[[wiring.App], Awaitable[None]] | None = None,
+    more: Sequence[str] = (),
+) -> None:
+    """Serves until it is told to stop.
+
+    Args:
+        settings: Of this process.
+        listener: The listening socket.
+        deliver: Whether it delivers too.
+        ready: What is done once the services run, before anybody is answered.
+        more: Lines to announce besides.
+
+    Raises:
+        HookvaultError: as `wiring.build` and `ready`.
+    """
     app = await wiring.build(settings)
     try:
         made = await _first_admin(app)
-        server = _Server(_config(create_site(app)), lambda: _announce(settings, made), app.tail.end)
+        server = _Server(_config(create_site(app)), lambda: _announce(settings, made, more), app.tail.end)
         await app.start(deliver=deliver)
+        if ready is not None:
+            await ready(app)
         settle_in()
         await server.serve(sockets=[listener])
     finally:
@@ -99,7 +120,7 @@ def _config(asgi: Any) -> uvicorn.Config:
     )
 
 
-def _chosen(settings: Settings, host: str | None, port: int | None) -> Settings:
+def chosen(settings: Settings, host: str | None, port: int | None) -> Settings:
     """The settings with the options in; APP_URL follows them unless it was set."""
     chosen: dict[str, Any] = {"host": host or settings.host, "port": port or settings.port}
     if "app_url" not in settings.model_fields_set:
@@ -108,7 +129,7 @@ def _chosen(settings: Settings, host: str | None, port: int | None) -> Settings:
     return settings.model_copy(update=chosen)
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int) -> socket.socket:
     """The listening socket.
 
     Raises:
@@ -151,7 +172,7 @@ async def _first_admin(app: wiring.App) -> NewPassword | None:
     return made
 
 
-def _announce(settings: Settings, made: NewPassword | None) -> None:
+def _announce(settings: Settings, made: NewPassword | None, more: Sequence[str]) -> None:
     if settings.production:
         _log.info("started", version=__version__, host=settings.host, port=settings.port)
         return
@@ -159,12 +180,14 @@ def _announce(settings: Settings, made: NewPassword | None) -> None:
         f"Hookvault {__version__} is running.",
         "",
         f"  URL        {settings.app_url}",
+        f"  Admin UI   {settings.app_url}/   (sign in as the admin)",
         f"  API docs   {settings.app_url}/api/docs",
     ]
     if made is not None:
         given = settings.admin_password is not None
         password = "as in ADMIN_PASSWORD" if given else f"{made.password.open()}   (shown only now)"
         lines += [f"  Admin      {made.user.email}", f"  Password   {password}"]
+    lines += more
     called = _pasted(settings)
     lines += ["", "Next, in another terminal here, make an API key:", f"  {called} api-key create --platform"]
     if settings.database_url is None:

@@ -21,7 +21,7 @@ _COLOURS = {
     "muted": "#8b8fa3",
 }
 _STYLE = (
-    "svg{font-family:Inter,system-ui,sans-serif}"
+    "svg{font-family:Inter,system-ui,sans-serif;overflow:visible}"
     "text{font-size:12px;fill:#5d6178}.title{font-size:18px;font-weight:600}.title,.name{fill:#1a1c2c}.paper{fill:#fff}"
     ".chart-lines path{fill:none;stroke-width:2;stroke-linecap:round;stroke-linejoin:round;vector-effect:non-scaling-stroke}"
     ".chart-lines .chart-band{fill:#5b5fe0;fill-opacity:.1;stroke:none}.chart-lines .c-p99{stroke-dasharray:4 3}"
@@ -56,8 +56,8 @@ def _file(timeline: Timeline, levels: Sequence[float], drawn: str, *, summed: bo
         f'<style>{_STYLE}</style><rect class="paper" width="100%" height="100%"/>'
         f'<text class="title" x="{_LEFT}" y="42">{text(timeline.title)}</text>'
         f'<text class="sub" x="{_LEFT}" y="62">{text(_span(timeline))}</text>{_keys(timeline.series)}'
-        f'<svg x="{_LEFT}" y="{_TOP}" overflow="visible">{values_axis(levels, timeline.unit, _PLOT)}</svg>'
-        f'<svg x="{left}" y="{_TOP}" width="{_WIDTH - _LEFT - left}" height="{_PLOT + 22}" overflow="visible">'
+        f'<svg x="{_LEFT}" y="{_TOP}">{values_axis(levels, timeline.unit, _PLOT)}</svg>'
+        f'<svg x="{left}" y="{_TOP}" width="{_WIDTH - _LEFT - left}" height="{_PLOT + 22}">'
         f"{grid(levels, _PLOT)}{drawn}{times_axis(timeline, _PLOT, width=2)}{notice(timeline, _PLOT)}</svg></svg>\n"
     )
 

@@ -84,7 +84,7 @@ def times_axis(timeline: Timeline, height: int, *, width: int | None = None) -> 
         if width is not None and width not in widths:
             continue
         at = (index + 0.5) / count * 100
-        names = " ".join([*(f"x{fitting}" for fitting in widths), *(["end"] if at > 96 else [])])
+        names = " ".join([*(f"x{fitting}" for fitting in widths), *(["end"] if at > 97.5 else [])])
         said.append(f'<text class="{names}" x="{short(at)}%" y="{height + 17}">{text(label)}</text>')
     return f'<g class="chart-x">{"".join(said)}</g>'
 

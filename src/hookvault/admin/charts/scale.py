@@ -47,7 +47,7 @@ def ticks(top: float, unit: Unit = "count", most: int = 5) -> list[float]:
     if not math.isfinite(top) or top <= 0:
         return [0.0, 1.0]
     step = next(step for step in _steps(top / most, unit) if step * most >= top)
-    return [step * n for n in range(math.ceil(top / step - 1e-9) + 1)]
+    return [step * n for n in range(max(math.ceil(top / step - 1e-9), 1) + 1)]
 
 
 def _steps(least: float, unit: Unit) -> Iterator[float]:
@@ -70,6 +70,8 @@ def number(value: float) -> str:
 
 def compact(value: float) -> str:
     """A count in few characters, such as 950, 12.4k, 3M or 1.2B."""
+    if value >= 1e15:
+        return f"{value:.0e}"
     for size, letter in ((1e9, "B"), (1e6, "M"), (1e3, "k")):
         # From what rounds up to 1.0 of the next size on, that size is shown; 1,000 to 9,999 stand in full.
         if value >= size * 0.99995 and value >= 10_000:

@@ -10,6 +10,8 @@ from typing import Any, Literal
 from hookvault.admin.charts.scale import Unit, moment, written
 from hookvault.analytics.period import Interval
 
+_MOST = 1e15
+
 Kind = Literal["ok", "warn", "fail", "p50", "p95", "p99", "muted"]
 
 
@@ -100,8 +102,8 @@ class Timeline:
 
 
 def drawable(value: float | None) -> float | None:
-    """The value, or None where there is no finite, positive number to draw."""
-    return value if value is not None and 0 <= value < math.inf else None
+    """The value, or None where there is no finite number from 0 on; absurd ones end where floats still count exactly."""
+    return min(value, _MOST) if value is not None and 0 <= value < math.inf else None
 
 
 def zone_name(zone: tzinfo) -> str:

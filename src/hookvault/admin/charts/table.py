@@ -43,7 +43,8 @@ def tabled(title: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> M
     )
     left = f"<p>{len(rows) - MOST_ROWS:,} more rows are not shown.</p>" if len(rows) > MOST_ROWS else ""
     return made(
-        '<details class="chart-table"><summary>View as table</summary><div class="chart-scroll" tabindex="0">'
+        '<details class="chart-table"><summary>View as table</summary><div class="chart-scroll" tabindex="0" '
+        f'role="group" aria-label="{text(title)}">'
         f"<table><caption>{text(title)}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
         f"</div>{left}</details>"
     )

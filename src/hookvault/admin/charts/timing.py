@@ -85,11 +85,11 @@ def tried(attempts: Sequence[Attempt]) -> Markup:
 def _row(attempt: Attempt, start: float, share: float, after: float) -> str:
     # A line with round ends is a dot where it has no length: 2 % at each side keep it inside.
     x1, x2 = 2 + start * 96, 2 + (start + share) * 96
-    when = f"after {duration(after)}, " if after else ""
+    when = f"+{duration(after)} \u00b7 " if after else ""
     note = f'<span class="try-note">{text(attempt.note)}</span>' if attempt.note else ""
     return (
         f'<li><span class="try-name">{text(attempt.name)}</span>{note}'
-        f'<span class="try-time">{when}took {duration(max(attempt.ms, 0))}</span>'
+        f'<span class="try-time">{when}{duration(max(attempt.ms, 0))}</span>'
         f'<svg class="try-bar" width="100%" height="10" aria-hidden="true">'
         f'<line class="try-track" x1="2%" x2="98%" y1="5" y2="5"/>'
         f'<line class="c-{text(attempt.kind)}" x1="{short(x1)}%" x2="{short(x2 + 0.01)}%" y1="5" y2="5"/></svg></li>'

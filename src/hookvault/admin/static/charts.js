@@ -70,8 +70,7 @@
   const ends = () => [Math.min(from, index), Math.max(from, index) + 1];
   function mark() {
     const [first, past] = ends(), slot = plot.clientWidth / read(plot).count;
-    place(range, first * slot, 0, (past - first) * slot, plot.clientHeight);
-    return false;
+    return place(range, first * slot, 0, (past - first) * slot, plot.clientHeight);
   }
   function send() {
     const data = read(plot), [start, end] = ends().map((at) => time(data, at).toISOString());
@@ -89,7 +88,7 @@
     const of = pressed === null ? plotOf(event) : plot;
     if (!of?.isConnected) return plot !== document.activeElement && hide();
     show(of, pointed(of, event), false);
-    if (pressed !== null && Math.abs(event.clientX - pressed) > 5) range.hidden = mark();
+    if (pressed !== null && Math.abs(event.clientX - pressed) > 5) range.hidden = !mark();
   });
   on("pointerdown", (event) => {
     const of = plotOf(event);
@@ -100,10 +99,9 @@
     of.setPointerCapture(event.pointerId); // so that it may end outside
   });
   on("pointerup", () => pressed !== null && (range.hidden ? [from, pressed] = [null, null] : send()));
-  on("pointercancel", hide);
   window.addEventListener("resize", hide);
   on("focusin", (event) => plotOf(event)?.matches(":focus-visible") && show(plotOf(event), Infinity, true));
-  on("focusout", (event) => plotOf(event) && hide());
+  ["focusout", "pointercancel"].forEach((type) => on(type, hide));
   on("keydown", (event) => {
     const of = plotOf(event);
     if (event.key === "Escape") return hide();
@@ -116,6 +114,6 @@
     const start = event.shiftKey && !data.rows ? from ?? Math.min(now, data.count - 1) : null;
     show(of, now + steps[event.key], true);
     from = start;
-    range.hidden = from === null || mark();
+    range.hidden = from === null || !mark();
   });
 })();
