@@ -29,6 +29,12 @@ def id_time(identifier: UUID) -> datetime:
     return _EPOCH + timedelta(milliseconds=identifier.int >> 80)
 
 
+def first_id(moment: datetime) -> UUID:
+    """What no UUIDv7 of this moment or later is below, to the millisecond; a moment outside of their time is its nearest end."""
+    milliseconds = (moment - _EPOCH) // timedelta(milliseconds=1)
+    return UUID(int=min(max(milliseconds, 0), 2**48 - 1) << 80)
+
+
 def is_name(text: str) -> bool:
     """Whether a text may be a tenant id, slug or workflow name: 1 to 64 of A-Z a-z 0-9 _ -, not starting with _ or -."""
     return _NAME.match(text) is not None

@@ -537,3 +537,54 @@ async def test_what_fails_again_and_again_is_counted(client, acme, seen):
     events = [event for event in await seen() if event["action"] == "integration.updated"]
     assert len(events) == 2  # the first at once, and at the end of the minute how many more there were
     assert '"count": 19' in str(events[1]["detail"])
+
+
+async def test_the_log_is_narrowed_by_who_and_when(client, acme, app):
+    """Every combination is a part of the same list, in the same order, however it is paged."""
+    key = await acme.key()
+    for name in ("one", "two", "three"):
+        await client.patch(acme.path, json={"name": name})
+    await app.tenants.update_tenant(acme.id, {"name": "four"}, actor=Actor("user", "somebody"))
+    whole = (await client.get(f"{acme.path}/audit", params={"action": "tenant.updated"})).json()["items"]
+    assert [event["actorId"] == "somebody" for event in whole] == [True, False, False, False]
+    assert key["id"] not in {event["actorId"] for event in whole}
+
+    async def asked(path=f"{acme.path}/audit", **query):
+        found, cursor = [], None
+        while True:
+            answer = await client.get(
+                path,
+                params={"action": "tenant.updated", "limit": 1, **query, "cursor": cursor or ""}
+                if cursor
+                else {"action": "tenant.updated", "limit": 1, **query},
+            )
+            found += answer.json()["items"]
+            if (cursor := answer.json()["nextCursor"]) is None:
+                return [event["id"] for event in found]
+
+    ids = [event["id"] for event in whole]
+    assert await asked(actorId="somebody") == ids[:1]
+    assert await asked(f"{PLATFORM}/audit", actorId="somebody", tenantId=acme.id) == ids[:1]
+    assert await asked(endDate=whole[0]["at"]) == [
+        i for i, e in zip(ids, whole, strict=True) if e["at"] < whole[0]["at"]
+    ]
+    assert await asked(startDate=whole[2]["at"]) == [
+        i for i, e in zip(ids, whole, strict=True) if e["at"] >= whole[2]["at"]
+    ]
+    assert await asked(startDate="2000-01-01T00:00:00Z") == ids
+    assert await asked(endDate="9999-12-31T00:00:00Z") == ids
+    assert await asked(endDate="1000-01-01T00:00:00Z") == []
+
+
+@pytest.mark.parametrize(
+    ("query", "code"),
+    [
+        ({"startDate": "yesterday"}, "invalid_input"),
+        ({"startDate": "2026-01-01T00:00:00"}, "invalid_input"),
+        ({"startDate": "2026-01-02T00:00:00Z", "endDate": "2026-01-01T00:00:00Z"}, "invalid_range"),
+        ({"actorId": "x" * 201}, "invalid_input"),
+        ({"actorId": "a\x00b"}, "invalid_input"),
+    ],
+)
+async def test_the_log_refuses_what_can_t_be_asked(client, query, code):
+    is_problem(await client.get(f"{PLATFORM}/audit", params=query), 422, code)

@@ -258,8 +258,9 @@ async def test_all_events_are_listed_by_what_is_asked(app, tenant):
 
 MANY = """
 INSERT INTO audit_events (tenant_id, id, at, actor_type, actor_id, action, target_type, target_id, outcome)
-SELECT CASE WHEN n % 1000 = 3 THEN 'x' ELSE 'y' || n % 7 END, gen_random_uuid(), now(), '', '',
-    CASE WHEN n % 1000 = 1 THEN 'x.y' ELSE 'a.b' END, '', '', CASE WHEN n % 1000 = 2 THEN 'denied' ELSE 'success' END
+SELECT CASE WHEN n % 1000 = 3 THEN 'x' ELSE 'y' || n % 7 END, gen_random_uuid(), now(), '',
+    CASE WHEN n % 1000 = 4 THEN 'rare' ELSE '' END, CASE WHEN n % 1000 = 1 THEN 'x.y' ELSE 'a.b' END, '', '',
+    CASE WHEN n % 1000 = 2 THEN 'denied' ELSE 'success' END
 FROM generate_series(1, 20000) AS n
 """
 
@@ -275,6 +276,7 @@ async def test_lists_and_the_chain_are_served_by_indexes(owner, app, tenant):
             ("true", "audit_events_newest"),
             ("action = 'x.y'", "audit_events_action"),
             ("outcome = 'denied'", "audit_events_outcome"),
+            ("actor_id = 'rare'", "audit_events_actor"),
             ("tenant_id = 'y1'", "audit_events_pkey"),
         ):
             plan = await connection.fetch(

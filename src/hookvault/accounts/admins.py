@@ -71,6 +71,11 @@ class AdminService:
         async with self._database.system() as tx:
             return await _found(tx, email)
 
+    async def get_admin(self, user_id: UUID) -> PlatformUser:
+        """An admin. Raises NotFoundError, code `admin_not_found`."""
+        async with self._database.system() as tx:
+            return await store.get_user(tx, user_id)
+
     async def update_admin(self, user_id: UUID, changes: dict[str, Any], *, actor: Actor = IN_PROCESS) -> PlatformUser:
         """Changes an admin. Another role, or being disabled, ends all of the admin's sessions.
 

@@ -15,7 +15,7 @@ from hookvault.audit import store as audit
 from hookvault.audit.model import IN_PROCESS, Actor
 from hookvault.clock import now
 from hookvault.db.pool import Database
-from hookvault.errors import InvalidError, UnauthorizedError
+from hookvault.errors import InvalidError, NotFoundError, UnauthorizedError
 from hookvault.ids import new_id
 from hookvault.paging import Page
 from hookvault.vault.secret import Secret
@@ -88,6 +88,14 @@ class APIKeyService:
         """A page of keys, newest first, revoked ones included. Raises InvalidError, code `invalid_cursor`."""
         async with self._database.system() as tx:
             return await store.list_keys(tx, tenant_id=tenant_id, limit=limit, cursor=cursor)
+
+    async def get_api_key(self, key_id: UUID) -> APIKey:
+        """A key, revoked or not. Raises NotFoundError, code `api_key_not_found`."""
+        async with self._database.system() as tx:
+            key = await store.find_key(tx, key_id)
+        if key is None:
+            raise NotFoundError("There is no such API key.", code="api_key_not_found")
+        return key
 
     async def revoke_api_key(self, key_id: UUID, *, actor: Actor = IN_PROCESS) -> None:
         """Revokes a key: refused here at once and everywhere within a second. Idempotent."""

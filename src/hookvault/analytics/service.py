@@ -12,6 +12,7 @@ from hookvault.analytics.filter import check
 from hookvault.analytics.model import CallFilter, Summary, WebhookCall
 from hookvault.analytics.period import checked_range
 from hookvault.analytics.retention.service import RetentionService
+from hookvault.analytics.tail import store as tail
 from hookvault.analytics.walk import Reader, list_page
 from hookvault.clock import now
 from hookvault.db.pool import Database
@@ -185,6 +186,18 @@ class AnalyticsService:
         async with self._database.system() as tx:
             return await list_page(tx, which, ranged, limit=limit, cursor=cursor)
 
+    async def browse_calls(
+        self, which: CallFilter, *, limit: int, cursor: str | None = None, within_s: float = 1.0
+    ) -> Page[WebhookCall]:
+        """A page as `list_platform_calls` gives it, of calls without what they sent and were answered: a list to look at.
+
+        Raises:
+            InvalidError: codes `invalid_range`, `invalid_cursor`, or what no call can be asked for.
+        """
+        ranged = _ranged(which)
+        async with self._database.system() as tx:
+            return await list_page(tx, which, ranged, limit=limit, cursor=cursor, browsed=within_s)
+
     async def read_tenant_calls(self, tenant_id: str, which: CallFilter) -> Reader:
         """All calls that `list_tenant_calls` would give page by page, up to the present moment, for an export.
 
@@ -206,6 +219,14 @@ class AnalyticsService:
         async with self._database.tenant(tenant_id) as tx:
             found = [await store.find_call(tx, call_id, tenant_id) for call_id in call_ids]
         return [call for call in found if call is not None]
+
+    async def name_webhooks(self, webhooks: Sequence[tuple[str, UUID]]) -> Mapping[tuple[str, UUID], str]:
+        """What webhooks are called, deleted ones included, by tenant and webhook; those that never were are missing."""
+        if not webhooks:
+            return {}
+        async with self._database.system_statement() as tx:
+            found = await tail.get_names(tx, webhooks)
+        return {key: named.workflow_name for key, named in found.items() if named.workflow_name is not None}
 
     async def get_call(self, tenant_id: str, call_id: UUID) -> WebhookCall:
         """One recorded call. Raises NotFoundError, code `call_not_found`."""

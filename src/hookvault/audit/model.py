@@ -54,8 +54,20 @@ class AuditEvent:
 
 @dataclass(frozen=True, slots=True)
 class AuditFilter:
-    """Which events to list; None is any. Without a tenant: of all, the platform's own among them."""
+    """Which events to list; None is any.
+
+    Attributes:
+        tenant_id: Whose; empty for the platform's own. None is of all, the platform's own among them.
+        action: Such as `webhook.updated`.
+        outcome: How it ended.
+        actor_id: Who did it: the id of a user or an API key, or one of the names of those who have none.
+        start: Not before this moment, to the millisecond.
+        end: Before this moment.
+    """
 
     tenant_id: str | None = None
     action: str | None = None
     outcome: Outcome | None = None
+    actor_id: str | None = None
+    start: datetime | None = None
+    end: datetime | None = None

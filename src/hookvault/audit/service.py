@@ -1,6 +1,7 @@
 """The questions asked of the audit log, and what is written apart from any change."""
 
 from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from hookvault.audit import store
@@ -23,8 +24,16 @@ class AuditService:
         self._database = database
         self.tally = Tally(self.record_apart)
 
-    async def list_events(self, tenant_id: str, *, limit: int = 50, cursor: str | None = None) -> Page[AuditEvent]:
+    async def list_events(
+        self, tenant_id: str, which: AuditFilter | None = None, *, limit: int = 50, cursor: str | None = None
+    ) -> Page[AuditEvent]:
         """A page of a tenant's events, newest first; a deleted tenant's stay readable.
+
+        Args:
+            tenant_id: Whose.
+            which: Which of them; whose it says does not matter.
+            limit: How many.
+            cursor: Of the page before.
 
         Raises:
             NotFoundError: code `tenant_not_found`, when no such tenant ever was.
@@ -33,7 +42,9 @@ class AuditService:
         async with self._database.tenant(tenant_id) as tx:
             if not await store.has_events(tx, tenant_id):
                 raise NotFoundError(f"There is no tenant {tenant_id}.", code="tenant_not_found")
-            return await store.list_events(tx, AuditFilter(tenant_id), limit=limit, cursor=cursor)
+            return await store.list_events(
+                tx, replace(which or AuditFilter(), tenant_id=tenant_id), limit=limit, cursor=cursor
+            )
 
     async def list_all(
         self, which: AuditFilter | None = None, *, limit: int = 50, cursor: str | None = None

@@ -10,7 +10,7 @@ from hookvault.audit.chain import START, Entry, Head, digest
 from hookvault.audit.model import Actor, AuditEvent, AuditFilter, Outcome
 from hookvault.clock import iso, now
 from hookvault.db.pool import Row, SystemTx, TenantTx, Tx
-from hookvault.ids import new_id
+from hookvault.ids import first_id, new_id
 from hookvault.paging import Page, cut, encode_cursor, time_id_cursor
 
 _CURSOR = "audit"
@@ -141,10 +141,18 @@ async def list_events(tx: Tx, which: AuditFilter, *, limit: int, cursor: str | N
     after = time_id_cursor(_CURSOR, cursor)
     statement = _LIST
     values: list[Any] = [after[1] if after else None, limit + 1]
-    for column, wanted in (("tenant_id", which.tenant_id), ("action", which.action), ("outcome", which.outcome)):
+    # An id begins with its time, so that every index which ends in the id serves a range of time as well.
+    for condition, wanted in (
+        ("tenant_id =", which.tenant_id),
+        ("action =", which.action),
+        ("outcome =", which.outcome),
+        ("actor_id =", which.actor_id),
+        ("id >=", None if which.start is None else first_id(which.start)),
+        ("id <", None if which.end is None else first_id(which.end)),
+    ):
         if wanted is not None:
             values.append(wanted)
-            statement += f" AND {column} = ${len(values)}"
+            statement += f" AND {condition} ${len(values)}"
     rows = await tx.fetch(statement + _NEWEST, *values)
     return cut([AuditEvent(**row) for row in rows], limit, lambda event: _cursor(event.at, event.id))
 

@@ -180,6 +180,7 @@ def _announce(settings: Settings, made: NewPassword | None, more: Sequence[str])
         f"Hookvault {__version__} is running.",
         "",
         f"  URL        {settings.app_url}",
+        f"  Admin UI   {settings.app_url}/   (sign in as the admin)",
         f"  API docs   {settings.app_url}/api/docs",
     ]
     if made is not None:

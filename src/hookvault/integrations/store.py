@@ -29,6 +29,12 @@ UPDATE tenant_integrations SET
 WHERE tenant_id = $1
 """
 
+# Only of the version that was tested: who changed it meanwhile has something that was not.
+_NOTE_TEST = """
+UPDATE tenant_integrations SET updated = jsonb_set(updated, ARRAY[$2::text, 'test'], $4::jsonb)
+WHERE tenant_id = $1 AND updated #> ARRAY[$2::text, 'version'] = to_jsonb($3::int)
+"""
+
 _DELETE = "DELETE FROM tenant_integrations WHERE tenant_id = $1"
 
 _VERSION_COLUMNS = (
@@ -96,7 +102,11 @@ async def save(tx: TenantTx, row: StoredRow) -> None:
     n8n, whatsapp, sms = (row.configs.get(kind) for kind in ("n8n", "whatsapp", "sms"))
     updated = dict(row.versions)
     for kind, config in row.configs.items():
-        updated[kind] = {"at": config.updated_at, "version": config.version}
+        updated[kind] = {
+            "at": config.updated_at,
+            "version": config.version,
+            **({"test": config.test} if config.test else {}),
+        }
     await tx.execute(
         _SAVE,
         row.tenant_id,
@@ -113,6 +123,11 @@ async def save(tx: TenantTx, row: StoredRow) -> None:
         row.updated_at,
         row.updated_by,
     )
+
+
+async def note_test(tx: TenantTx, kind: Kind, version: int, test: Mapping[str, Any]) -> None:
+    """Keeps what was said of an integration, unless it is at another version by now."""
+    await tx.execute(_NOTE_TEST, tx.tenant_id, kind, version, dict(test))
 
 
 async def delete(tx: TenantTx) -> bool:
@@ -204,10 +219,12 @@ def _stored(row: Row) -> StoredRow:
 
 def _config(row: Row, kind: Kind, *, enabled: bool, values: Mapping[str, Any]) -> StoredConfig:
     updated = row["updated"].get(kind, {})
+    version, test = updated.get("version", 1), updated.get("test")
     return StoredConfig(
         enabled=enabled,
         values=dict(values),
         hints=dict(row["secret_hints"].get(kind, {})),
-        version=updated.get("version", 1),
+        version=version,
         updated_at=updated.get("at", ""),
+        test=test if test and test["version"] == version else None,
     )

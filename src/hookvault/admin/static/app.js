@@ -51,9 +51,21 @@
     }
   };
 
+  // What is shown once, as a file. It never leaves the browser.
+  const download = (button) => {
+    const text = document.querySelector(button.dataset.downloadFrom).textContent;
+    const link = document.createElement("a");
+    link.href = URL.createObjectURL(new Blob([text], { type: "text/plain" }));
+    link.download = button.dataset.downloadName;
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 10000);
+  };
+
   document.addEventListener("click", (event) => {
     const button = event.target.closest("[data-copy], [data-copy-from]");
     if (button) copy(button);
+    const file = event.target.closest("[data-download-from]");
+    if (file) download(file);
     const theme = event.target.closest("[data-theme-set]");
     if (theme) setTheme(theme.dataset.themeSet);
     for (const menu of document.querySelectorAll("details.menu[open]")) {
