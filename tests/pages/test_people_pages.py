@@ -140,6 +140,17 @@ async def test_an_invitation_is_accepted_and_its_admin_signs_in(owner_page, stra
     assert (entered.status_code, entered.headers["location"]) == (303, "/users")
 
 
+@pytest.mark.parametrize("comes_from", ["cross-site", "none"])
+async def test_a_link_works_from_wherever_it_is_opened(owner_page, app, site, no_mail, comes_from):
+    """In a mail on another site, or typed: browsers say so, and send no Origin."""
+    email, path = await invited(owner_page)
+    async with browser(app, asgi=site, **{"sec-fetch-site": comes_from}) as opened:
+        del opened.headers["origin"]
+        assert email in words(await opened.get(path))
+        for other in ("/password-resets", "/password-resets/some-token"):
+            assert (await opened.get(other)).status_code == 200
+
+
 async def test_links_that_do_not_work_are_told_alike(owner_page, stranger, no_mail, app, owner):
     _, expired = await invited(owner_page)
     email, used = await invited(owner_page)
