@@ -49,7 +49,7 @@ def _form(
     errors = dict(wrong.errors if isinstance(wrong, Answer) else wrong or {})
     problem = wrong.message if isinstance(wrong, Answer) and not errors else ""
     status = wrong.status if isinstance(wrong, Answer) else 422 if wrong else 200
-    context = {"invited": invited, "may": _MAY[invited.role], "values": values}
+    context: dict[str, Any] = {"invited": invited, "may": _MAY[invited.role], "values": values}
     return visit.render(
         "invitation/invitation.html", status=status, errors=errors, problem=problem, failed=wrong is not None, **context
     )
