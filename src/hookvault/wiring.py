@@ -12,6 +12,7 @@ from hookvault.accounts.admins import AdminService
 from hookvault.accounts.assembly import Accounts, assemble
 from hookvault.accounts.keys import APIKeyService
 from hookvault.admission.limits import Limits
+from hookvault.analytics.census import CensusService
 from hookvault.analytics.figures import FiguresService
 from hookvault.analytics.retention.expunge import ExpungeService
 from hookvault.analytics.retention.service import RetentionService
@@ -74,6 +75,7 @@ class App:
     webhooks: WebhookService
     analytics: AnalyticsService
     figures: FiguresService
+    census: CensusService
     roller: Roller
     tail: Tail
     retention: RetentionService
@@ -268,6 +270,7 @@ def _analysing(
     return {
         "analytics": AnalyticsService(database, retention),
         "figures": FiguresService(database),
+        "census": CensusService(database),
         "roller": Roller(database),
         "tail": Tail(database, process, (recorder.tap, worker.acks.tap)),
         "retention": retention,

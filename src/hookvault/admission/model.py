@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -27,6 +28,18 @@ class Bound(NamedTuple):
     scope: UUID
     rate: RateLimit | None
     concurrency: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class OpenHold:
+    """A hold that is in force: whose deliveries wait, why, and since when."""
+
+    tenant_id: str
+    tenant_name: str
+    webhook_id: UUID
+    workflow_name: str | None
+    reason: str
+    since: datetime
 
 
 @dataclass(frozen=True, slots=True)

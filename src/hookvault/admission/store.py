@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from hookvault.admission.model import WHOLE_TENANT, KeyUse, RateLimit
+from hookvault.admission.model import WHOLE_TENANT, KeyUse, OpenHold, RateLimit
 from hookvault.db.pool import Row, SystemTx, Tx
 from hookvault.ids import new_id
 
@@ -29,6 +29,13 @@ _FORGET_TENANT = (
 )
 
 _WAKE = "SELECT pg_notify('hookvault_deliveries', $1)"
+
+_OPEN_HOLDS = """
+SELECT h.tenant_id, t.name AS tenant_name, h.webhook_id, w.workflow_name, h.reason, h.since
+FROM delivery_holds h JOIN tenants t ON t.id = h.tenant_id
+LEFT JOIN n8n_webhooks w ON w.tenant_id = h.tenant_id AND w.id = h.webhook_id
+WHERE h.until IS NULL AND h.reason = $1 ORDER BY h.since DESC LIMIT $2
+"""
 
 # Of all who ask at once, one may probe; the next only after the pause.
 _TAKE_PROBE = """
@@ -130,6 +137,11 @@ async def forget_tenant(tx: SystemTx, tenant_id: str) -> None:
     """Ends a deleted tenant's holds, and deletes its idempotency keys and what its limits stood at."""
     for statement in _FORGET_TENANT:
         await tx.execute(statement, tenant_id)
+
+
+async def list_open_holds(tx: SystemTx, reason: str, limit: int) -> Sequence[OpenHold]:
+    """The holds of all tenants that are in force for a reason, the newest first."""
+    return [OpenHold(**row) for row in await tx.fetch(_OPEN_HOLDS, reason, limit)]
 
 
 async def take_probe(tx: Tx, tenant_id: str, webhook_id: UUID, pause_s: float) -> bool:

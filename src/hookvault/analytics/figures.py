@@ -4,11 +4,11 @@ Everywhere calls are counted, that is HTTP attempts: a delivery that was tried t
 counted by the ledger. The tenant None is the platform, all tenants together.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any, Literal
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
 from hookvault.analytics.cause import CAUSES
@@ -27,14 +27,19 @@ _HEAT_MAP_HOURS = 366 * 24
 MOST_RANKED = 20
 
 Ranking = Literal["slowest", "failing"]
+TenantRanking = Literal["failing", "busiest"]
 
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """One point of a series; it begins at `start` by the clocks that were asked for."""
+    """One point of a series; it begins at `start` by the clocks that were asked for.
+
+    `timed_out_calls`, a part of the failed, are 0 where causes were not asked for.
+    """
 
     start: datetime
     figures: Figures
+    timed_out_calls: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +79,21 @@ class HeatCell:
 
 @dataclass(frozen=True, slots=True)
 class WebhookHealth:
-    """How a webhook does."""
+    """How a webhook does; `lately` are the figures of its last 24 hours."""
 
     webhook_id: UUID
     workflow_name: str
     health: Health
     last_called_at: datetime | None
+    lately: Figures
+
+
+class WebhookName(NamedTuple):
+    """A webhook that has figures; a deleted one keeps them."""
+
+    webhook_id: UUID
+    workflow_name: str
+    deleted: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,8 +146,18 @@ class FiguresService:
         end: datetime | None = None,
         zone: str = "UTC",
         webhook_id: UUID | None = None,
+        causes: bool = False,
     ) -> Sequence[Point]:
-        """Figures by minute, hour or day of a time zone; points without calls are there too.
+        """Figures by minute, half hour, hour or day of a time zone; points without calls are there too.
+
+        Args:
+            tenant_id: Whose, or None for the platform.
+            interval: How long a point is.
+            start: As of `make_points`.
+            end: Exclusive; now by default.
+            zone: Whose clocks.
+            webhook_id: Of this webhook only.
+            causes: Whether the calls that timed out are counted apart.
 
         Raises:
             NotFoundError: code `tenant_not_found`.
@@ -141,9 +165,11 @@ class FiguresService:
         """
         points = make_points(start, end, interval, find_zone(zone))
         async with self._opened(tenant_id, webhook_id) as (tx, scope, since):
-            answers = await _read_since(tx, scope, points.bounds, since, Want(histogram=True))
-        pairs = zip(points.starts, answers, strict=True)
-        return [Point(moment, _only(answer).figures()) for moment, answer in pairs]
+            want = Want(histogram=True, errors=causes)
+            answers = await _read_since(tx, scope, points.bounds, since, want)
+        tallies = [_only(answer) for answer in answers]
+        pairs = zip(points.starts, tallies, strict=True)
+        return [Point(moment, tally.figures(), _timed_out(tally)) for moment, tally in pairs]
 
     async def list_errors(
         self,
@@ -184,7 +210,8 @@ class FiguresService:
             everyone = Scope(Over.WEBHOOKS, tenant_id, list(known))
             (counted,) = await _read_since(tx, everyone, [first, last], since, Want())
             ranked = sorted((key for key in counted if counted[key].total), key=lambda key: _rank(counted[key], by))
-            few = Scope(Over.WEBHOOKS, tenant_id, ranked[:MOST_RANKED])
+            # By failed calls they are ranked already; by p95 only the histograms tell.
+            few = Scope(Over.WEBHOOKS, tenant_id, ranked[: limit if by == "failing" else MOST_RANKED])
             (answer,) = await _read_since(tx, few, [first, last], since, Want(histogram=True, errors=True))
         found = [_ranked(known[key], answer[key]) for key in few.webhooks]
         if by == "slowest":
@@ -192,6 +219,13 @@ class FiguresService:
         else:
             found = [each for each in found if each.figures.failed_calls]
         return found[:limit]
+
+    async def list_names(self, tenant_id: str) -> Sequence[WebhookName]:
+        """The webhooks that a tenant's figures may be asked of, by name. Raises NotFoundError, code `tenant_not_found`."""
+        async with self._opened(tenant_id) as (tx, _, _since):
+            rows = await store.list_webhooks(tx)
+        names = [WebhookName(row["webhook_id"], row["workflow_name"], row["deleted_at"] is not None) for row in rows]
+        return sorted(names, key=lambda each: (each.deleted, each.workflow_name.casefold(), each.webhook_id))
 
     async def list_health(self, tenant_id: str) -> Sequence[WebhookHealth]:
         """How each webhook of a tenant does, the worst first. Raises NotFoundError, code `tenant_not_found`."""
@@ -205,6 +239,22 @@ class FiguresService:
         active = bool(tenants) and tenants[0]["status"] == "active"
         found = [_health(row, answers, active=active) for row in rows]
         return sorted(found, key=lambda each: (_WORST_FIRST.index(each.health.status), each.workflow_name))
+
+    async def list_hours(self, tenant_id: str, *, hours: int = 24) -> Mapping[UUID, Sequence[tuple[int, int]]]:
+        """Successful and failed calls of each webhook in the last hours, the oldest first; webhooks without calls are missing.
+
+        Raises:
+            NotFoundError: code `tenant_not_found`.
+        """
+        points = make_points(now() - timedelta(hours=hours - 1), None, "hour", UTC)
+        async with self._opened(tenant_id) as (tx, _, since):
+            known = [row["webhook_id"] for row in await store.list_webhooks(tx) if row["deleted_at"] is None]
+            everyone = Scope(Over.WEBHOOKS, tenant_id, known)
+            bounds = [points.starts[0], *points.bounds[1:]]
+            answers = await _read_since(tx, everyone, bounds, since, Want())
+        called = {key for answer in answers for key in answer}
+        found = {key: [answer.get(key, _NOTHING) for answer in answers] for key in called}
+        return {key: [(tally.successful, tally.failed) for tally in tallies] for key, tallies in found.items()}
 
     async def map_heat(
         self,
@@ -231,9 +281,14 @@ class FiguresService:
         ]
 
     async def list_tenants(
-        self, start: datetime | None = None, end: datetime | None = None, *, limit: int = 100
+        self,
+        start: datetime | None = None,
+        end: datetime | None = None,
+        *,
+        by: TenantRanking = "failing",
+        limit: int = 100,
     ) -> Sequence[TenantFigures]:
-        """The tenants that called most failing webhooks first, then by calls; without percentiles.
+        """The tenants with the most failed calls first, or those with the most calls; without percentiles.
 
         Raises:
             InvalidError: code `invalid_range`.
@@ -241,7 +296,8 @@ class FiguresService:
         first, last = checked_range(start, end)
         async with self._database.system_snapshot() as tx:
             (answer,) = await read(tx, Scope(Over.TENANTS), [first, last], Want())
-            ranked = sorted(answer, key=lambda key: (-answer[key].failed, -answer[key].total, key))[:limit]
+            failing = by == "failing"
+            ranked = sorted(answer, key=lambda key: (-answer[key].failed * failing, -answer[key].total, key))[:limit]
             names = {row["id"]: row["name"] for row in await store.list_tenants(tx, ranked)}
         return [TenantFigures(key, names.get(key), answer[key].figures()) for key in ranked]
 
@@ -282,6 +338,10 @@ def _only(answer: Answer) -> Tally:
     return answer.get(None, _NOTHING)
 
 
+def _timed_out(tally: Tally) -> int:
+    return sum(calls for kind, (calls, _) in tally.errors.items() if kind.cause == "timeout")
+
+
 def _rank(tally: Tally, by: Ranking) -> tuple[float, ...]:
     return (-tally.time_sum / tally.total,) if by == "slowest" else (-tally.failed, -tally.total)
 
@@ -299,7 +359,7 @@ def _health(row: Any, answers: Sequence[Answer], *, active: bool) -> WebhookHeal
     tallies = [answer.get(row["webhook_id"], _NOTHING) for answer in answers]
     recent, lately, usual = (_together(tallies[-n:]).figures() for n in (1, 2, 3))
     health = judge(recent, lately, usual, enabled=row["is_active"] and active, circuit_open=row["circuit_open"])
-    return WebhookHealth(row["webhook_id"], row["workflow_name"], health, row["last_called_at"])
+    return WebhookHealth(row["webhook_id"], row["workflow_name"], health, row["last_called_at"], lately)
 
 
 def _together(tallies: Sequence[Tally]) -> Tally:

@@ -9,17 +9,18 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from hookvault.clock import now
 from hookvault.errors import InvalidError
 
-Interval = Literal["minute", "hour", "day"]
+Interval = Literal["minute", "half_hour", "hour", "day"]
 
 DEFAULT_RANGE = timedelta(days=30)
 MOST_POINTS = 2000
 _LONGEST_RANGE = timedelta(days=3660)
 _MS = timedelta(milliseconds=1)
 _QUARTER = timedelta(minutes=15)
-_UNIT = {"minute": timedelta(minutes=1), "hour": timedelta(hours=1), "day": timedelta(days=1)}
-_DEFAULT_POINTS = {"minute": 60, "hour": 48, "day": 30}
+_HALF_HOUR = timedelta(minutes=30)
+_UNIT = {"minute": timedelta(minutes=1), "half_hour": _HALF_HOUR, "hour": timedelta(hours=1), "day": timedelta(days=1)}
+_DEFAULT_POINTS = {"minute": 60, "half_hour": 48, "hour": 48, "day": 30}
 # Why an interval is too fine is better said with one that is not.
-_COARSER = {"minute": "hour", "hour": "day", "day": None}
+_COARSER = {"minute": "hour", "half_hour": "hour", "hour": "day", "day": None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +71,10 @@ def find_zone(name: str) -> tzinfo:
 def make_points(
     start: datetime | None, end: datetime | None, interval: Interval, zone: tzinfo, *, most: int = MOST_POINTS
 ) -> Points:
-    """The points of a series: whole minutes, hours or days by the clocks of a zone, whatever these do.
+    """The points of a series: whole minutes, half hours, hours or days by the clocks of a zone, whatever these do.
 
     Args:
-        start: The first moment; by default 60 minutes, 48 hours or 30 days before the end, the present one included.
+        start: The first moment; by default 60 minutes, 48 half hours or hours, or 30 days before the end, with the present one.
         end: Exclusive; now by default.
         interval: How long a point is. A day has 23 or 25 hours when the clocks are changed.
         zone: Whose clocks.
@@ -107,6 +108,8 @@ def _begin(moment: datetime, interval: Interval, zone: tzinfo) -> datetime:
     if interval == "minute":
         return moment.replace(second=0, microsecond=0)
     local = moment.astimezone(zone)
+    if interval == "half_hour":
+        return local.replace(minute=local.minute // 30 * 30, second=0, microsecond=0).astimezone(UTC)
     if interval == "hour":
         return local.replace(minute=0, second=0, microsecond=0).astimezone(UTC)
     return datetime.combine(local.date(), time(), zone).astimezone(UTC)
@@ -123,6 +126,7 @@ def _after(moment: datetime, interval: Interval, zone: tzinfo) -> datetime:
 
 _STEPS: dict[str, tuple[Callable[[datetime], datetime], timedelta]] = {
     "minute": (lambda moment: moment + _UNIT["minute"], _UNIT["minute"]),
+    "half_hour": (lambda moment: moment + _HALF_HOUR, _QUARTER),
     "hour": (lambda moment: moment + _UNIT["hour"], _QUARTER),
     "day": (lambda moment: moment + timedelta(hours=22), _UNIT["hour"]),
 }
@@ -135,7 +139,8 @@ def _beyond() -> InvalidError:
 def _too_fine(interval: Interval, most: int) -> InvalidError:
     coarser = _COARSER[interval] if most == MOST_POINTS else None
     hint = f"Ask by {coarser}, or for a shorter range." if coarser else "Ask for a shorter range."
-    return InvalidError(f"This range has more than {most:,} points by {interval}. {hint}", code="interval_too_fine")
+    name = interval.replace("_", " ")
+    return InvalidError(f"This range has more than {most:,} points by {name}. {hint}", code="interval_too_fine")
 
 
 def _whole(moment: datetime) -> datetime:

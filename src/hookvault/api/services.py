@@ -5,6 +5,7 @@ from typing import Protocol
 
 from hookvault.accounts.assembly import Accounts
 from hookvault.accounts.keys import APIKeyService
+from hookvault.analytics.census import CensusService
 from hookvault.analytics.figures import FiguresService
 from hookvault.analytics.retention.expunge import ExpungeService
 from hookvault.analytics.retention.service import RetentionService
@@ -48,6 +49,7 @@ class App(Protocol):
     trials: TrialService
     analytics: AnalyticsService
     figures: FiguresService
+    census: CensusService
     roller: Roller
     tail: Tail
     retention: RetentionService

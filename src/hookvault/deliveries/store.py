@@ -97,6 +97,11 @@ _LIST = f"SELECT {_SHOWN} {_JOINED}"
 _STORY = f"""SELECT {_SHOWN}, d.payload, d.metadata, w.policy, d.kept_policy, d.trail || coalesce(q.trail, '[]') AS trail {_JOINED}
 AND d.accepted_at = $2 AND d.id = $3"""
 
+_FAILED = """
+SELECT tenant_id, count(*) AS failed FROM webhook_deliveries WHERE accepted_at >= $1 AND status IN ('failed', 'expired')
+GROUP BY 1 ORDER BY 2 DESC, 1
+"""
+
 _HOLDS = """
 SELECT reason, since, until, probe_at FROM delivery_holds
 WHERE tenant_id = $1 AND webhook_id = ANY($2) AND (until IS NULL OR until > $3) AND since < coalesce($4::timestamptz, 'infinity')
@@ -259,6 +264,11 @@ async def count(tx: Tx, tenant_id: str, which: DeliveryFilter) -> int:
     statement = " AND ".join([_REPLAYABLE, *conditions])
     found = await tx.fetchval(f"SELECT count(*) {_JOINED} AND {statement}", tenant_id, *values)
     return int(found)
+
+
+async def count_failed(tx: SystemTx, since: datetime) -> Sequence[tuple[str, int]]:
+    """Tenants with how many of their deliveries, accepted since a moment, failed or expired; most first. Reads all of them."""
+    return [(row["tenant_id"], row["failed"]) for row in await tx.fetch(_FAILED, since)]
 
 
 async def list_from(

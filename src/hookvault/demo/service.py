@@ -23,7 +23,7 @@ from hookvault.log import get_logger
 CALLS = 40_000
 DAYS = 30
 _PORT = 5680  # beside n8n's own 5678 and 5679, which a developer's machine may well have in use
-_ROLL_S = 60.0
+_ROLL_S = 10.0  # what is not rolled up by then the roller builds in the background; figures are exact meanwhile
 _LIVE = {
     "timeout": "hang",
     "connection_error": "closed",

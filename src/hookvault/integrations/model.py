@@ -25,8 +25,26 @@ class SecretInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class LastTest:
+    """What the provider said when an integration was tested last, as it has been since; `took_ms` is how long that took."""
+
+    at: datetime
+    code: str
+    message: str
+    took_ms: int
+
+    @property
+    def ok(self) -> bool:
+        """Whether the provider took it."""
+        return self.code == "ok"
+
+
+@dataclass(frozen=True, slots=True)
 class Integration:
-    """One integration of a tenant. `generated` holds what was made in this very call and is shown once."""
+    """One integration of a tenant. `generated` holds what was made in this very call and is shown once.
+
+    `last_test` is None where it was not tested since its last change.
+    """
 
     kind: Kind
     enabled: bool
@@ -36,6 +54,7 @@ class Integration:
     updated_at: datetime
     warnings: tuple[Mapping[str, str], ...] = ()
     generated: Mapping[str, str] = field(default_factory=dict, repr=False)
+    last_test: LastTest | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,13 +73,17 @@ class TenantIntegration:
 
 @dataclass(slots=True)
 class StoredConfig:
-    """One integration as stored: plain values readable, secrets sealed, and what may be shown of them."""
+    """One integration as stored: plain values readable, secrets sealed, and what may be shown of them.
+
+    `test` is what was said of the version that it names.
+    """
 
     enabled: bool
     values: dict[str, str]
     hints: dict[str, dict[str, str | None]]
     version: int
     updated_at: str
+    test: Mapping[str, Any] | None = None
 
 
 @dataclass(slots=True)
@@ -121,6 +144,16 @@ class CredentialVersion:
     switched_at: datetime | None
     grace_until: datetime | None
     ended_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Staged:
+    """Secrets that wait beside the present ones of a tenant's integration."""
+
+    tenant_id: str
+    tenant_name: str
+    kind: Kind
+    created_at: datetime
 
 
 @dataclass(frozen=True, slots=True)

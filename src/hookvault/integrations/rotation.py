@@ -4,7 +4,7 @@ Each step is one transaction with its audit event, under the lock on the integra
 provider is asked.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -19,6 +19,7 @@ from hookvault.integrations.model import (
     Kind,
     OpenState,
     Rotation,
+    Staged,
     StoredRow,
     StoredVersion,
     TestResult,
@@ -60,6 +61,11 @@ class RotationService:
         """
         async with self._database.tenant(tenant_id) as tx:
             return await self._status(tx, kind, await _row(tx, kind))
+
+    async def list_staged(self, limit: int = 50) -> Sequence[Staged]:
+        """What is staged and waits for its switch, of all tenants, the oldest first."""
+        async with self._database.system() as tx:
+            return await store.list_staged(tx, limit)
 
     async def list_versions(
         self, tenant_id: str, kind: Kind, *, limit: int = 50, cursor: str | None = None

@@ -6,7 +6,7 @@ from typing import Any, cast
 
 from hookvault.db.pool import Row, SystemTx, TenantTx
 from hookvault.errors import InvalidError
-from hookvault.integrations.model import Kind, OpenState, StoredConfig, StoredRow, StoredVersion
+from hookvault.integrations.model import Kind, OpenState, Staged, StoredConfig, StoredRow, StoredVersion
 from hookvault.paging import Page, cut, decode_cursor, encode_cursor
 
 # An empty row first, so that two admins who configure a new tenant at once wait for each other at the lock below.
@@ -27,6 +27,12 @@ UPDATE tenant_integrations SET
     sms_enabled = $7, sms_config = $8, secret_hints = $9, updated = $10, key_version = $11, updated_at = $12,
     updated_by = $13, version = version + 1
 WHERE tenant_id = $1
+"""
+
+# Only of the version that was tested: who changed it meanwhile has something that was not.
+_NOTE_TEST = """
+UPDATE tenant_integrations SET updated = jsonb_set(updated, ARRAY[$2::text, 'test'], $4::jsonb)
+WHERE tenant_id = $1 AND updated #> ARRAY[$2::text, 'version'] = to_jsonb($3::int)
 """
 
 _DELETE = "DELETE FROM tenant_integrations WHERE tenant_id = $1"
@@ -50,6 +56,11 @@ _LIST_VERSIONS = f"""
 SELECT {_VERSION_COLUMNS} FROM credential_versions
 WHERE tenant_id = $1 AND kind = $2 AND ($3::int IS NULL OR number < $3) ORDER BY number DESC LIMIT $4
 """  # noqa: S608 - constants only
+
+_STAGED = """
+SELECT v.tenant_id, t.name AS tenant_name, v.kind, v.created_at FROM credential_versions v JOIN tenants t ON t.id = v.tenant_id
+WHERE v.state = 'staged' ORDER BY v.created_at LIMIT $1
+"""
 
 _LAST_NUMBER = "SELECT coalesce(max(number), 0) FROM credential_versions WHERE tenant_id = $1 AND kind = $2"
 
@@ -91,7 +102,11 @@ async def save(tx: TenantTx, row: StoredRow) -> None:
     n8n, whatsapp, sms = (row.configs.get(kind) for kind in ("n8n", "whatsapp", "sms"))
     updated = dict(row.versions)
     for kind, config in row.configs.items():
-        updated[kind] = {"at": config.updated_at, "version": config.version}
+        updated[kind] = {
+            "at": config.updated_at,
+            "version": config.version,
+            **({"test": config.test} if config.test else {}),
+        }
     await tx.execute(
         _SAVE,
         row.tenant_id,
@@ -110,6 +125,11 @@ async def save(tx: TenantTx, row: StoredRow) -> None:
     )
 
 
+async def note_test(tx: TenantTx, kind: Kind, version: int, test: Mapping[str, Any]) -> None:
+    """Keeps what was said of an integration, unless it is at another version by now."""
+    await tx.execute(_NOTE_TEST, tx.tenant_id, kind, version, dict(test))
+
+
 async def delete(tx: TenantTx) -> bool:
     """Deletes the tenant's row; whether there was one."""
     return await tx.execute(_DELETE, tx.tenant_id) > 0
@@ -119,6 +139,11 @@ async def find_versions(tx: TenantTx, kind: Kind, *, lock: bool = False) -> dict
     """An integration's versions that are not ended, by state: one of each at most."""
     rows = await tx.fetch(_OPEN_VERSIONS + (" FOR UPDATE" if lock else ""), tx.tenant_id, kind)
     return {row["state"]: StoredVersion(**row) for row in rows}
+
+
+async def list_staged(tx: SystemTx, limit: int) -> Sequence[Staged]:
+    """The versions of all tenants that wait for their switch, the oldest first."""
+    return [Staged(**row) for row in await tx.fetch(_STAGED, limit)]
 
 
 async def last_number(tx: TenantTx, kind: Kind) -> int:
@@ -194,10 +219,12 @@ def _stored(row: Row) -> StoredRow:
 
 def _config(row: Row, kind: Kind, *, enabled: bool, values: Mapping[str, Any]) -> StoredConfig:
     updated = row["updated"].get(kind, {})
+    version, test = updated.get("version", 1), updated.get("test")
     return StoredConfig(
         enabled=enabled,
         values=dict(values),
         hints=dict(row["secret_hints"].get(kind, {})),
-        version=updated.get("version", 1),
+        version=version,
         updated_at=updated.get("at", ""),
+        test=test if test and test["version"] == version else None,
     )

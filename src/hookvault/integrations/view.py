@@ -10,6 +10,7 @@ from hookvault.integrations.model import (
     CredentialVersion,
     Integration,
     Kind,
+    LastTest,
     OpenState,
     Rotation,
     SecretInfo,
@@ -73,7 +74,15 @@ def integration_view(
         updated_at=datetime.fromisoformat(config.updated_at),
         warnings=warnings,
         generated=generated or {},
+        last_test=_last_test(config),
     )
+
+
+def _last_test(config: StoredConfig) -> LastTest | None:
+    test = config.test
+    if test is None:
+        return None
+    return LastTest(datetime.fromisoformat(test["at"]), test["code"], test["message"], test["ms"])
 
 
 def shown_fields(

@@ -2,7 +2,7 @@
 
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -73,10 +73,38 @@ class TenantService:
         async with self._database.tenant(tenant_id) as tx:
             return await store.get(tx, tenant_id)
 
-    async def list_tenants(self, *, limit: int = 50, cursor: str | None = None) -> Page[Tenant]:
-        """A page of all tenants, by id. Raises InvalidError, code `invalid_cursor`."""
+    async def list_tenants(
+        self,
+        *,
+        limit: int = 50,
+        cursor: str | None = None,
+        search: str | None = None,
+        status: TenantStatus | None = None,
+    ) -> Page[Tenant]:
+        """A page of all tenants, by id.
+
+        Args:
+            limit: How many at most.
+            cursor: Where to go on, as a page named it.
+            search: A part of the name, id or slug, in any case; without white space around it.
+            status: Only those that are active, or suspended.
+
+        Raises:
+            InvalidError: code `invalid_cursor`.
+        """
+        wanted = (search or "").replace("\x00", "").strip()[:_NAME_LENGTH]
         async with self._database.system() as tx:
-            return await store.list_page(tx, limit=limit, cursor=cursor)
+            return await store.list_page(tx, limit=limit, cursor=cursor, search=wanted or None, status=status)
+
+    async def search_tenants(self, text: str, *, limit: int = 50) -> Sequence[Tenant]:
+        """Tenants whose name, id or slug holds a text, those whose name begins with it first."""
+        async with self._database.system() as tx:
+            return await store.search(tx, text, limit)
+
+    async def list_named(self, tenant_ids: Sequence[str]) -> Sequence[Tenant]:
+        """Those of some tenants that there are, in no order."""
+        async with self._database.system() as tx:
+            return await store.list_named(tx, tenant_ids)
 
     async def update_tenant(
         self,
@@ -156,9 +184,11 @@ def _check_retention(days: object) -> None:
 
 def _check_display_name(name: object) -> None:
     if not isinstance(name, str) or not name.strip() or len(name) > _NAME_LENGTH or not name.isprintable():
-        raise InvalidError(f"A tenant's name is 1 to {_NAME_LENGTH} printable characters.")
+        message = f"must be 1 to {_NAME_LENGTH} printable characters"
+        raise InvalidError(f"A tenant's name {message}.", errors=[{"field": "name", "message": message}])
 
 
 def _check_name(field: str, value: str) -> None:
     if not is_name(value):
-        raise InvalidError(f"A tenant's {field} must match {NAME_PATTERN}.")
+        message = f"must match {NAME_PATTERN}"
+        raise InvalidError(f"A tenant's {field} {message}.", errors=[{"field": field, "message": message}])

@@ -1,5 +1,6 @@
 """All SQL on tenants."""
 
+from collections.abc import Sequence
 from datetime import datetime
 
 import asyncpg
@@ -8,7 +9,7 @@ from hookvault.admission.model import RateLimit
 from hookvault.db.pool import Row, SystemTx, TenantTx, Tx
 from hookvault.errors import ConflictError, NotFoundError
 from hookvault.paging import Page, cut, decode_cursor, encode_cursor
-from hookvault.tenants.model import Tenant
+from hookvault.tenants.model import Tenant, TenantStatus
 
 _CURSOR = "tenants"
 
@@ -26,6 +27,23 @@ _CREATED_AT = "SELECT created_at FROM tenants WHERE id = $1"
 _LIST = f"""
 SELECT {_COLUMNS} FROM tenants WHERE $1::text IS NULL OR id > $1 ORDER BY id LIMIT $2
 """  # noqa: S608 - constants only
+
+# A walk along the ids that ends with the page. What few tenants match is looked for in all of them, which takes about a
+# tenth of a second with 100,000; a word's own index could only find beginnings. `_` and `%` are nothing special to strpos.
+_SEARCH = f"""
+SELECT {_COLUMNS} FROM tenants
+WHERE ($1::text IS NULL OR id > $1) AND ($3::text IS NULL OR status = $3)
+    AND ($4::text IS NULL OR strpos(lower(name), lower($4)) > 0 OR strpos(lower(id), lower($4)) > 0
+        OR strpos(lower(slug), lower($4)) > 0)
+ORDER BY id LIMIT $2
+"""  # noqa: S608 - constants only
+
+_SUGGEST = f"""
+SELECT {_COLUMNS} FROM tenants WHERE strpos(lower(name), $1) > 0 OR strpos(lower(id), $1) > 0 OR strpos(lower(slug), $1) > 0
+ORDER BY strpos(lower(name), $1) <> 1, lower(name), id LIMIT $2
+"""  # noqa: S608 - constants only
+
+_NAMED = f"SELECT {_COLUMNS} FROM tenants WHERE id = ANY($1::text[])"  # noqa: S608 - constants only
 
 _UPDATE = """
 UPDATE tenants SET slug = $2, name = $3, status = $4, version = $5, updated_at = $6, rate_limit = $7, concurrency = $8,
@@ -59,11 +77,26 @@ async def find_created_at(tx: TenantTx) -> datetime | None:
     return found
 
 
-async def list_page(tx: SystemTx, *, limit: int, cursor: str | None) -> Page[Tenant]:
-    """A page of all tenants in the order of their ids. Raises InvalidError for a foreign cursor."""
+async def list_page(
+    tx: SystemTx, *, limit: int, cursor: str | None, search: str | None = None, status: TenantStatus | None = None
+) -> Page[Tenant]:
+    """A page of all tenants, or of those that match, in the order of their ids. Raises InvalidError for a foreign cursor."""
     after = decode_cursor(_CURSOR, cursor, 1)[0] if cursor else None
-    rows = await tx.fetch(_LIST, after, limit + 1)
+    if search or status:
+        rows = await tx.fetch(_SEARCH, after, limit + 1, status, search)
+    else:
+        rows = await tx.fetch(_LIST, after, limit + 1)
     return cut([_tenant(row) for row in rows], limit, lambda tenant: encode_cursor(_CURSOR, tenant.id))
+
+
+async def search(tx: SystemTx, text: str, limit: int) -> Sequence[Tenant]:
+    """Tenants whose name, id or slug holds a text, those whose name begins with it first; by name without a text."""
+    return [_tenant(row) for row in await tx.fetch(_SUGGEST, text.lower(), limit)]
+
+
+async def list_named(tx: SystemTx, tenant_ids: Sequence[str]) -> Sequence[Tenant]:
+    """Those of some tenants that there are."""
+    return [_tenant(row) for row in await tx.fetch(_NAMED, tenant_ids)]
 
 
 async def update(tx: TenantTx, tenant: Tenant) -> None:
@@ -89,4 +122,5 @@ def _tenant(row: Row) -> Tenant:
 
 def _taken(error: asyncpg.UniqueViolationError, tenant: Tenant) -> ConflictError:
     field, value = ("slug", tenant.slug) if error.constraint_name == "tenants_slug_key" else ("id", tenant.id)
-    return ConflictError(f"There is already a tenant with the {field} {value}.", code="tenant_exists")
+    errors = [{"field": field, "message": f"{value} is taken by another tenant"}]
+    return ConflictError(f"There is already a tenant with the {field} {value}.", code="tenant_exists", errors=errors)

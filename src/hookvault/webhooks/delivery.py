@@ -1,6 +1,7 @@
 """Deliveries: accepted, and told. What brings them to their webhooks is `hookvault.worker`."""
 
 import json
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -10,7 +11,9 @@ from uuid import UUID
 import asyncpg
 import msgspec
 
+from hookvault.admission import store as admission
 from hookvault.admission.idempotency import IdempotencyKeys, check_key, hash_request
+from hookvault.admission.model import OpenHold
 from hookvault.clock import iso, now
 from hookvault.db.pool import Database, Row, TenantTx
 from hookvault.deliveries import store
@@ -29,6 +32,9 @@ from hookvault.webhooks.redact import shown
 MAX_ORDERING_KEY = 200
 LONGEST_WAIT = timedelta(days=3652)
 MAX_TRIGGER = 200
+_CIRCUIT_OPEN = "circuit_open"  # the reason of a hold; see `webhooks/circuit.py`
+# Counting reads every delivery of the time: at most a twentieth of it goes into that.
+_COUNTED_S, _COUNTED_SHARE = 15.0, 20
 _SQL_ERRORS: dict[str, type[HookvaultError]] = {
     "tenant_not_found": NotFoundError,
     "webhook_not_found": NotFoundError,
@@ -47,6 +53,8 @@ class DeliveryService:
         self._enqueuer = enqueuer
         self._max_payload = max_payload
         self._keys = IdempotencyKeys(database)
+        self._failed: Sequence[tuple[str, int]] = ()
+        self._failed_until = 0.0
 
     async def enqueue(self, tenant_id: str, workflow_name: str, request: CallRequest) -> Accepted:
         """Accepts a delivery: it is committed when this returns. One to a webhook that is switched off is held.
@@ -117,6 +125,24 @@ class DeliveryService:
         except asyncpg.RaiseError as error:
             code, _, message = str(error).partition(": ")
             raise _SQL_ERRORS.get(code, InvalidError)(message, code=code) from None
+
+    async def list_open_circuits(self, limit: int = 50) -> Sequence[OpenHold]:
+        """The circuits of all tenants that are open, the newest first: deliveries to those webhooks are held."""
+        async with self._database.system() as tx:
+            return await admission.list_open_holds(tx, _CIRCUIT_OPEN, limit)
+
+    async def count_failed(self, period: timedelta = timedelta(hours=24)) -> Sequence[tuple[str, int]]:
+        """Tenants with how many of their deliveries accepted lately failed or expired, most first.
+
+        As of some seconds ago, and longer ago where there are so many that counting takes time.
+        """
+        if time.monotonic() >= self._failed_until:
+            began = time.monotonic()
+            async with self._database.system() as tx:
+                self._failed = await store.count_failed(tx, now() - period)
+            took = time.monotonic() - began
+            self._failed_until = time.monotonic() + max(_COUNTED_S, took * _COUNTED_SHARE)
+        return self._failed
 
     async def get_delivery(self, tenant_id: str, delivery_id: UUID) -> Story:
         """A delivery's whole story. Raises NotFoundError, code `delivery_not_found` or `tenant_not_found`."""

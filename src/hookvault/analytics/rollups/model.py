@@ -23,10 +23,15 @@ class Over(Enum):
     WEBHOOKS = "each of some webhooks"
     PLATFORM = "all tenants"
     TENANTS = "each tenant"
+    SOME_TENANTS = "each of some tenants"
+    THEIR_WEBHOOKS = "each of some webhooks of some tenants"
 
 
 class Scope(NamedTuple):
-    """Whose calls are counted: `tenant_id` is '' for the platform, `webhooks` are needed where webhooks are meant."""
+    """Whose calls are counted: `tenant_id` is '' for the platform, `webhooks` are needed where webhooks are meant.
+
+    Of some tenants `tenant_id` has all their ids with commas between, which no id has.
+    """
 
     over: Over
     tenant_id: str = ALL_TENANTS

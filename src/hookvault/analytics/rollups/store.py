@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from hookvault.analytics.cause import cause_sql
 from hookvault.analytics.rollups.histogram import BUCKET_SQL
 from hookvault.analytics.rollups.model import ALL_WEBHOOKS, Over, Scope
-from hookvault.db.pool import Row, TenantTx, Tx
+from hookvault.db.pool import Row, SystemTx, TenantTx, Tx
 
 # The system's connections keep plans that suit the queue; here most of a table's part is read and joined. Merge joins would be
 # on one column of three, where the planner expects few rows; starting parallel workers takes longer than most answers do.
@@ -48,12 +48,23 @@ _ONE = "s.tenant_id = $1::text AND s.webhook_id = w.webhook_id"
 _EACH = "CROSS JOIN unnest($2::uuid[]) AS w (webhook_id)"
 _ONE_ANSWER = "NULL::text"
 
+_AMONG = "{0}.tenant_id = ANY(string_to_array($1::text, ','))"
+_THEIRS = f"{_AMONG} AND {{0}}.webhook_id = ANY($2::uuid[])"
+_EACH_TENANT = "CROSS JOIN unnest(string_to_array($1::text, ',')) AS t (tenant_id)"
+_EACH_OF_THEIRS = """CROSS JOIN (SELECT * FROM n8n_webhook_counters
+    WHERE tenant_id = ANY(string_to_array($1::text, ',')) AND webhook_id = ANY($2::uuid[])) w"""
+_BOTH = "s.tenant_id = w.tenant_id AND s.webhook_id = w.webhook_id"
+_WHOLE = f"s.tenant_id = t.tenant_id AND s.webhook_id = {_NIL} AND $2::uuid[] IS NOT NULL"
+_ALL_OF_SOME = f"{_AMONG} AND $2::uuid[] IS NOT NULL"
+
 # $1 is the scope's tenant and $2 its webhooks; where one is not needed it is named all the same, so that it has a type.
 _SHAPES: Mapping[Over, _Shape] = {
     Over.WEBHOOK: _Shape(_ONE, _SOME.format("c"), _SOME.format("a"), _ONE_ANSWER, _EACH),
     Over.WEBHOOKS: _Shape(_ONE, _SOME.format("c"), _SOME.format("a"), "webhook_id", _EACH),
     Over.TENANT: _Shape(_TOTAL, _TENANT.format("c"), _TENANT.format("a"), _ONE_ANSWER),
     Over.PLATFORM: _Shape(_TOTAL, _ALL, _ALL, _ONE_ANSWER),
+    Over.SOME_TENANTS: _Shape(_WHOLE, _ALL_OF_SOME.format("c"), _ALL_OF_SOME.format("a"), "tenant_id", _EACH_TENANT),
+    Over.THEIR_WEBHOOKS: _Shape(_BOTH, _THEIRS.format("c"), _THEIRS.format("a"), "webhook_id", _EACH_OF_THEIRS),
     Over.TENANTS: _Shape(f"s.webhook_id = {_NIL} AND s.tenant_id <> '' AND {_ALL}", _ALL, _ALL, "tenant_id"),
 }
 
@@ -126,6 +137,20 @@ FROM n8n_webhook_counters c JOIN n8n_webhooks w ON w.tenant_id = c.tenant_id AND
 WHERE c.tenant_id = $1
 """
 
+_HOLDINGS = """
+SELECT t.id, array_remove(ARRAY[
+        CASE WHEN i.whatsapp_config IS NOT NULL THEN 'whatsapp' END, CASE WHEN i.sms_config IS NOT NULL THEN 'sms' END,
+        CASE WHEN i.n8n_base_url IS NOT NULL THEN 'n8n' END], NULL) AS integrations,
+    (SELECT count(*) FROM n8n_webhooks w WHERE w.tenant_id = t.id AND w.deleted_at IS NULL) AS webhooks
+FROM tenants t LEFT JOIN tenant_integrations i ON i.tenant_id = t.id WHERE t.id = ANY($1::text[])
+"""
+
+_CALLED = """
+SELECT c.tenant_id, c.webhook_id, w.workflow_name, w.deleted_at
+FROM n8n_webhook_counters c JOIN n8n_webhooks w ON w.tenant_id = c.tenant_id AND w.id = c.webhook_id
+WHERE c.tenant_id = ANY($1::text[]) AND c.last_called_at >= $2
+"""
+
 _NAMES = "SELECT id, name, status FROM tenants WHERE id = ANY($1::text[])"
 
 
@@ -144,6 +169,16 @@ async def list_tenants(tx: Tx, tenant_ids: Sequence[str]) -> Sequence[Row]:
     return await tx.fetch(_NAMES, tenant_ids)
 
 
+async def list_holdings(tx: SystemTx, tenant_ids: Sequence[str]) -> Sequence[Row]:
+    """Which integrations these tenants have, and how many webhooks."""
+    return await tx.fetch(_HOLDINGS, tenant_ids)
+
+
+async def list_called(tx: SystemTx, tenant_ids: Sequence[str], since: datetime) -> Sequence[Row]:
+    """The webhooks of these tenants that were called since a moment, deleted ones too."""
+    return await tx.fetch(_CALLED, tenant_ids, since)
+
+
 async def built_until(tx: Tx) -> datetime | None:
     """Until when rollups are built; None when none is."""
     moment = await tx.fetchval(_BUILT_UNTIL)
@@ -159,7 +194,7 @@ async def find_progress(
     tx: Tx, scope: Scope, first: datetime, last: datetime
 ) -> tuple[datetime | None, Sequence[tuple[int, datetime]]]:
     """Until when rollups are built (None when none is), and which of a time may not be read, as (span, start)."""
-    if scope.over in (Over.PLATFORM, Over.TENANTS):
+    if scope.over not in (Over.WEBHOOK, Over.WEBHOOKS, Over.TENANT):
         rows = await tx.fetch(_PROGRESS.replace("<whose>", ""), first, last)
     else:
         statement = _PROGRESS.replace("<whose>", "AND d.tenant_id = $3")

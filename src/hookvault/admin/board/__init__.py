@@ -1,0 +1,1 @@
+"""What the overview and the dashboard show: which calls are meant, the tiles, the charts, and what needs attention."""

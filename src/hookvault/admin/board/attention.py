@@ -1,0 +1,223 @@
+"""What needs attention, the worst first: each one line that leads straight to the place."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Literal
+from urllib.parse import urlencode
+
+from hookvault.admin.ask import part
+from hookvault.admin.shown import plural, size
+from hookvault.analytics.figures import TenantFigures, WebhookHealth
+from hookvault.api.services import App
+from hookvault.clock import now
+from hookvault.custody.model import Fault
+from hookvault.errors import UnavailableError
+
+Kind = Literal["bad", "warn", "info"]
+
+_MOST_LINES = 6  # of one sort; the others are counted
+_MOST_WEBHOOKS = 3  # of one tenant
+_TENANTS = 6  # whose webhooks are judged: those with the most failed calls
+_FAULTS = 1000
+_DAY = timedelta(hours=24)
+_LOW_DISK = 2_000_000_000  # bytes
+_BEHIND_S = 1800.0  # some 500 while all is well
+_INTEGRATIONS = {"whatsapp": "WhatsApp", "sms": "SMS", "n8n": "n8n"}
+_HELD = "player-pause"  # the icon of what waits
+_WORST_FIRST = ("bad", "warn", "info")
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One thing that needs attention.
+
+    Attributes:
+        kind: How bad it is.
+        icon: Its picture.
+        title: What it is about.
+        text: What is wrong.
+        href: Where to go.
+        label: What is done there.
+    """
+
+    kind: Kind
+    icon: str
+    title: str
+    text: str
+    href: str
+    label: str = "Open"
+
+
+async def gather(app: App) -> list[Line]:
+    """All that needs attention at this moment, of the whole platform."""
+    # Two at a time, one question after the other: connections are there for calls first.
+    webhooks, others = await asyncio.gather(_webhooks(app), _others(app))
+    told = {line.href for line in webhooks}
+    lines = [*webhooks, *(line for line in others if line.icon != _HELD or line.href not in told)]
+    return sorted(lines, key=lambda line: _WORST_FIRST.index(line.kind))
+
+
+async def _others(app: App) -> list[Line]:
+    asked = (_circuits, _deliveries, _ledger, _secrets, _keys, _staged, _machine)
+    return [line for ask in asked for line in await ask(app)]
+
+
+async def _webhooks(app: App) -> list[Line]:
+    """Failing and degraded webhooks of the tenants that fail most: of others nothing failed, or little."""
+    present = now()
+    tenants = await app.figures.list_tenants(present - _DAY, present, limit=_TENANTS)
+    failing = [tenant for tenant in tenants if tenant.name is not None and tenant.figures.failed_calls]
+    lines: list[Line] = []
+    for tenant in failing:
+        webhooks = await app.figures.list_health(tenant.tenant_id)
+        unwell = [each for each in webhooks if each.health.status in ("failing", "degraded")]
+        lines += [_webhook(tenant, each) for each in unwell[:_MOST_WEBHOOKS]]
+        if more := unwell[_MOST_WEBHOOKS:]:
+            text = f"{plural(len(more), 'further webhook')} failing or degraded."
+            href = f"/tenants/{part(tenant.tenant_id)}/integrations"
+            kind: Kind = "bad" if more[0].health.status == "failing" else "warn"
+            lines.append(Line(kind, "webhook", f"More of {tenant.name}", text, href, "See all"))
+    return lines
+
+
+def _webhook(tenant: TenantFigures, webhook: WebhookHealth) -> Line:
+    kind: Kind = "bad" if webhook.health.status == "failing" else "warn"
+    title = f"{webhook.workflow_name} is {webhook.health.status}"
+    href = f"/tenants/{part(tenant.tenant_id)}/webhooks/{webhook.webhook_id}"
+    return Line(kind, "webhook", title, f"{tenant.name} \N{MIDDLE DOT} {webhook.health.reason}", href)
+
+
+async def _circuits(app: App) -> list[Line]:
+    holds = await app.deliveries.list_open_circuits(_MOST_LINES + 1)
+    lines = [
+        Line(
+            "bad",
+            _HELD,
+            f"Deliveries to {hold.workflow_name or 'a webhook'} are held",
+            f"{hold.tenant_name} \N{MIDDLE DOT} Its circuit is open: it broke too often, and is tried again by itself.",
+            f"/tenants/{part(hold.tenant_id)}/webhooks/{hold.webhook_id}",
+        )
+        for hold in holds[:_MOST_LINES]
+    ]
+    if len(holds) > _MOST_LINES:
+        lines.append(Line("bad", _HELD, "More circuits are open", "See what is held.", "/deliveries?status=held"))
+    return lines
+
+
+async def _deliveries(app: App) -> list[Line]:
+    """Deliveries that ended without having arrived."""
+    failed = await app.deliveries.count_failed()
+    if not failed:
+        return []
+    names = {tenant.id: tenant.name for tenant in await app.tenants.list_named([key for key, _ in failed[:3]])}
+    of_whom = ", ".join(f"{count:,} of {names.get(key, key)}" for key, count in failed[:3])
+    more = f", and of {plural(len(failed) - 3, 'further tenant')}" if len(failed) > 3 else ""
+    query = {"status": "failed"} | ({"tenantId": failed[0][0]} if len(failed) == 1 else {})
+    total = sum(count for _, count in failed)
+    title = f"{plural(total, 'delivery', 'deliveries')} failed in 24 h"
+    return [Line("bad", "send", title, f"{of_whom}{more}.", f"/deliveries?{urlencode(query)}", "Look and replay")]
+
+
+async def _ledger(app: App) -> list[Line]:
+    ledger = await app.ledger()
+    lines = []
+    if ledger.balance:
+        text = f"Accepted deliveries and what became of them differ by {ledger.balance:,}. Keep the logs, and look into it."
+        lines.append(Line("bad", "alert-triangle", "The account of deliveries does not balance", text, "/deliveries"))
+    if ledger.held:
+        text = "They wait for a webhook or tenant that is switched off, or for a circuit to close."
+        title = f"{plural(ledger.held, 'delivery is', 'deliveries are')} held"
+        lines.append(Line("warn", _HELD, title, text, "/deliveries?status=held"))
+    return lines
+
+
+async def _secrets(app: App) -> list[Line]:
+    """Stored secrets that did not open when the health scan tried them."""
+    faults = await app.scans.faults(_FAULTS)
+    missing = sorted({fault.key_needed for fault in faults if fault.reason == "key_missing" and fault.key_needed})
+    lines = [
+        Line(
+            "bad",
+            "key",
+            f"The master key {key} is missing",
+            "Secrets are sealed under it. Give it to every process.",
+            "/keys",
+        )
+        for key in missing
+    ]
+    lost = [fault for fault in faults if fault.reason != "key_missing"]
+    counted = Counter(fault.tenant_id for fault in lost)
+    names = {tenant.id: tenant.name for tenant in await app.tenants.list_named(list(counted))} if counted else {}
+    known = [(key, count) for key, count in counted.most_common() if key in names]
+    lines += [_unreadable(key, names[key], count, lost) for key, count in known[:_MOST_LINES]]
+    if more := known[_MOST_LINES:]:
+        text = f"Secrets of {plural(len(more), 'further tenant')} must be entered again."
+        lines.append(Line("bad", "lock", "More secrets do not open", text, "/keys"))
+    return lines
+
+
+def _unreadable(tenant_id: str, name: str, count: int, faults: Sequence[Fault]) -> Line:
+    destroyed = all(fault.reason == "key_destroyed" for fault in faults if fault.tenant_id == tenant_id)
+    why = "Their keys were destroyed." if destroyed else "They do not open any more."
+    title = f"{plural(count, 'secret')} of {name} must be entered again"
+    return Line("bad", "lock", title, why, f"/tenants/{part(tenant_id)}/integrations", "Enter again")
+
+
+async def _keys(app: App) -> list[Line]:
+    lines = []
+    try:
+        app.presence.check()
+    except UnavailableError as error:
+        lines.append(Line("bad", "key", "This process lacks the active master key", error.message, "/keys"))
+    job = await app.rekeys.progress()
+    if job is not None and job.state == "running":
+        text = f"{job.done:,} of {job.total:,} done. Calls go on meanwhile."
+        lines.append(Line("info", "key", "Secrets are being sealed anew", text, "/keys", "Follow"))
+    status = await app.keys.status()
+    active = next((key.fingerprint for key in status.keys if key.state == "active"), None)
+    behind = [one for one in status.processes if active is not None and active not in one.fingerprints]
+    if behind:
+        text = f"{plural(len(behind), 'process lacks', 'processes lack')} the active master key. Restart with it."
+        lines.append(Line("bad", "key", "A key rotation is not everywhere yet", text, "/keys"))
+    return lines
+
+
+async def _staged(app: App) -> list[Line]:
+    staged = await app.rotations.list_staged(_MOST_LINES + 1)
+    lines = [
+        Line(
+            "info",
+            "replace",
+            f"New {_INTEGRATIONS.get(each.kind, each.kind)} credentials of {each.tenant_name} wait",
+            "They are staged and nothing uses them yet. Test them and switch, or discard them.",
+            f"/tenants/{part(each.tenant_id)}/integrations",
+            "Switch",
+        )
+        for each in staged[:_MOST_LINES]
+    ]
+    if len(staged) > _MOST_LINES:
+        lines.append(Line("info", "replace", "More credentials are staged", "Look at each tenant.", "/tenants"))
+    return lines
+
+
+async def _machine(app: App) -> list[Line]:
+    """What this installation lacks."""
+    settings, lines = app.settings, []
+    rolling, storage = await app.roller.state(), await app.retention.storage()
+    if storage.disk_free is not None and storage.disk_free < _LOW_DISK:
+        text = f"{size(storage.disk_free)} are left for the database. Keep less, or give it more room."
+        lines.append(Line("bad", "database", "The disk is nearly full", text, "/settings"))
+    if rolling.behind_s is not None and rolling.behind_s > _BEHIND_S:
+        text = "Figures are right all the same, and slower. Does a process deliver (hookvault worker)?"
+        lines.append(Line("warn", "clock", "Figures are not rolled up", text, "/settings"))
+    if settings.production and settings.database_url is None:
+        text = "Production is better off with a PostgreSQL of its own that is backed up (DATABASE_URL)."
+        lines.append(Line("warn", "database", "The database is the embedded one", text, "/settings"))
+    if settings.smtp_host is None:
+        text = "Invitations and links to reset passwords must be passed on by hand (SMTP_HOST)."
+        kind: Kind = "warn" if settings.production else "info"
+        lines.append(Line(kind, "mail", "Mail is not set up", text, "/settings"))
+    return lines
