@@ -106,7 +106,7 @@ ANYBODYS = {
     ("GET", "/api/invitations/{token}"),
     ("POST", "/api/invitations/{token}"),
 }
-OPEN = {"/", "/healthz", "/readyz", "/metrics", "/api/docs", "/api/docs.css", "/api/openapi.json"}
+OPEN = {"/healthz", "/readyz", "/metrics", "/api/docs", "/api/docs.css", "/api/openapi.json"}
 EVERY_ROUTE = pytest.mark.parametrize(("method", "path"), ROUTES)
 
 

@@ -14,6 +14,7 @@ from hookvault.api.app import create_app
 from hookvault.api.cookie import cookie_name, origin_of
 from hookvault.settings import Settings
 from hookvault.wiring import build
+from n8n import Answer
 from post import PostOffice
 
 KEY = "4b1d" + "9e37a5c2" * 7 + "f06e"
@@ -209,12 +210,38 @@ async def test_a_key_counts_before_a_cookie_and_a_cookie_calls_no_webhook(app, c
         is_problem(
             await opened.get(f"{PLATFORM}/tenants", headers={"authorization": "Bearer hv_x"}), 401, "unauthorized"
         )
-        for path in (
-            f"/api/tenants/{acme.id}/webhooks/{webhook['workflowName']}/call",
-            f"/api/tenants/{acme.id}/deliveries",
-        ):
+        for deed in ("call", "deliveries"):
+            path = f"/api/tenants/{acme.id}/webhooks/{webhook['workflowName']}/{deed}"
             is_problem(await opened.post(path, json={"payload": 1}), 401, "unauthorized")
+        is_problem(
+            await opened.post(f"/api/tenants/{acme.id}/deliveries", json={"payload": 1}), 405, "method_not_allowed"
+        )
         assert n8n.seen == []
+
+
+async def test_deliveries_are_read_and_replayed_by_session_as_far_as_the_role_goes(app, acme, deliveries, n8n):
+    n8n.answers["/webhook/ok/orders"] = Answer(400)
+    webhook = await acme.webhook(n8n.url("/webhook/ok/orders"))
+    made = await deliveries.send(webhook)
+    await deliveries.ended(made)
+    changes = (
+        ("replay", {"preview": True}, 200),
+        ("replay", {"status": ["failed"]}, 202),
+        (f"{made}/replay", None, 202),
+    )
+    async with signed_in(app, await person(app, "viewer")) as opened:
+        listed = await opened.get(deliveries.path)
+        assert [item["id"] for item in listed.json()["items"]] == [made]
+        assert (await opened.get(f"{deliveries.path}/{made}")).json()["status"] == "failed"
+        assert (await opened.get(f"{deliveries.path}/replays")).json()["items"] == []
+        for path, body, _ in changes:
+            is_problem(await opened.post(f"{deliveries.path}/{path}", json=body), 403, "read_only")
+    async with signed_in(app, await person(app, "admin")) as opened:
+        for path, body, status in changes:
+            assert (await opened.post(f"{deliveries.path}/{path}", json=body)).status_code == status, path
+        foreign = {"origin": "https://evil.example"}
+        refused = await opened.post(f"{deliveries.path}/{made}/replay", headers=foreign)
+        is_problem(refused, 403, "foreign_origin")
 
 
 async def test_a_viewer_reads_and_changes_nothing(app, acme):

@@ -126,4 +126,4 @@ def test_the_wheel_holds_the_assets(hook, tmp_path):
     assert sorted(names) == [f"hookvault_assets/{name}" for name in WANTED]
     assert re.findall(r'<symbol id="([a-z0-9-]+)" viewBox="0 0 24 24"', sprite) == hook["ICONS"]
     assert "sourceMappingURL" not in htmx
-    assert fonts == [b"wOF2"] * 3
+    assert fonts == [b"wOF2"] * 2

@@ -17,7 +17,7 @@ _STYLES = (
     *("tokens.css", "layout.css", "parts.css", "forms.css", "tables.css", "charts.css"),
     *("integrations.css", "webhooks.css", "analytics.css", "calls.css", "account.css"),
 )
-_SCRIPTS = ("app.js", "dialogs.js", "live.js", "charts.js", "zoom.js", "pulse.js")
+_SCRIPTS = ("app.js", "dialogs.js", "live.js", "charts.js", "zoom.js", "pulse.js", "webhooks.js")
 _VENDORED = {
     "htmx.min.js": "text/javascript",
     "icons.svg": "image/svg+xml",

@@ -119,6 +119,10 @@ class Visit:
         response.headers["vary"] = "HX-Request"
         return self._with_cookies(response)
 
+    def text(self, template: str, **context: Any) -> str:
+        """A part of a page that goes out by itself, such as an event of a stream."""
+        return self._renderer.render(template, self, **context)
+
     def show_form(self, template: str, heading: str, *, answer: Answer | None = None, **context: Any) -> Response:
         """A form as a dialog, or as a page of its own; with what is wrong where the API refused what was submitted.
 

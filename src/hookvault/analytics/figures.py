@@ -4,10 +4,10 @@ Everywhere calls are counted, that is HTTP attempts: a delivery that was tried t
 counted by the ledger. The tenant None is the platform, all tenants together.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
@@ -79,12 +79,13 @@ class HeatCell:
 
 @dataclass(frozen=True, slots=True)
 class WebhookHealth:
-    """How a webhook does."""
+    """How a webhook does; `lately` are the figures of its last 24 hours."""
 
     webhook_id: UUID
     workflow_name: str
     health: Health
     last_called_at: datetime | None
+    lately: Figures
 
 
 class WebhookName(NamedTuple):
@@ -239,6 +240,22 @@ class FiguresService:
         found = [_health(row, answers, active=active) for row in rows]
         return sorted(found, key=lambda each: (_WORST_FIRST.index(each.health.status), each.workflow_name))
 
+    async def list_hours(self, tenant_id: str, *, hours: int = 24) -> Mapping[UUID, Sequence[tuple[int, int]]]:
+        """Successful and failed calls of each webhook in the last hours, the oldest first; webhooks without calls are missing.
+
+        Raises:
+            NotFoundError: code `tenant_not_found`.
+        """
+        points = make_points(now() - timedelta(hours=hours - 1), None, "hour", UTC)
+        async with self._opened(tenant_id) as (tx, _, since):
+            known = [row["webhook_id"] for row in await store.list_webhooks(tx) if row["deleted_at"] is None]
+            everyone = Scope(Over.WEBHOOKS, tenant_id, known)
+            bounds = [points.starts[0], *points.bounds[1:]]
+            answers = await _read_since(tx, everyone, bounds, since, Want())
+        called = {key for answer in answers for key in answer}
+        found = {key: [answer.get(key, _NOTHING) for answer in answers] for key in called}
+        return {key: [(tally.successful, tally.failed) for tally in tallies] for key, tallies in found.items()}
+
     async def map_heat(
         self,
         tenant_id: str | None,
@@ -342,7 +359,7 @@ def _health(row: Any, answers: Sequence[Answer], *, active: bool) -> WebhookHeal
     tallies = [answer.get(row["webhook_id"], _NOTHING) for answer in answers]
     recent, lately, usual = (_together(tallies[-n:]).figures() for n in (1, 2, 3))
     health = judge(recent, lately, usual, enabled=row["is_active"] and active, circuit_open=row["circuit_open"])
-    return WebhookHealth(row["webhook_id"], row["workflow_name"], health, row["last_called_at"])
+    return WebhookHealth(row["webhook_id"], row["workflow_name"], health, row["last_called_at"], lately)
 
 
 def _together(tallies: Sequence[Tally]) -> Tally:

@@ -186,6 +186,18 @@ class AnalyticsService:
         async with self._database.system() as tx:
             return await list_page(tx, which, ranged, limit=limit, cursor=cursor)
 
+    async def browse_calls(
+        self, which: CallFilter, *, limit: int, cursor: str | None = None, within_s: float = 1.0
+    ) -> Page[WebhookCall]:
+        """A page as `list_platform_calls` gives it, of calls without what they sent and were answered: a list to look at.
+
+        Raises:
+            InvalidError: codes `invalid_range`, `invalid_cursor`, or what no call can be asked for.
+        """
+        ranged = _ranged(which)
+        async with self._database.system() as tx:
+            return await list_page(tx, which, ranged, limit=limit, cursor=cursor, browsed=within_s)
+
     async def read_tenant_calls(self, tenant_id: str, which: CallFilter) -> Reader:
         """All calls that `list_tenant_calls` would give page by page, up to the present moment, for an export.
 

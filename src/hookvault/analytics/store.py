@@ -20,6 +20,11 @@ SELECT a.id, a.tenant_id, a.webhook_id, w.workflow_name, a."timestamp", a.reques
 FROM webhook_analytics a LEFT JOIN n8n_webhooks w ON w.tenant_id = a.tenant_id AND w.id = a.webhook_id
 WHERE """
 
+# The same without what may be long, for whoever only looks at a list.
+_BARE = _SELECT
+for _long in ("request_payload", "request_headers", "response_body", "metadata"):
+    _BARE = _BARE.replace(f"a.{_long}", f"NULL AS {_long}")
+
 # By itself, with the time that the id tells: a join would have to look into every day, since row-level security lets no
 # function but a leakproof one choose.
 _PAYLOADS = """
@@ -65,13 +70,17 @@ LIMIT 1
 """
 
 
-def calls_statement(which: CallFilter, after: tuple[datetime, UUID] | None, limit: int) -> tuple[str, list[Any]]:
+def calls_statement(
+    which: CallFilter, after: tuple[datetime, UUID] | None, limit: int, *, bare: bool = False
+) -> tuple[str, list[Any]]:
     """The statement for up to `limit` calls of a filter, newest first, before a position; and its values."""
     values: list[Any] = []
     conditions = list(_conditions(which, values))
     if after is not None:
         conditions.append(f'(a."timestamp", a.id) < ({_next(values, after[0])}, {_next(values, after[1])})')
-    return "".join([_SELECT, " AND ".join(conditions or ["true"]), _NEWEST_FIRST, str(limit)]), values
+    return "".join(
+        [_BARE if bare else _SELECT, " AND ".join(conditions or ["true"]), _NEWEST_FIRST, str(limit)]
+    ), values
 
 
 async def settle_plans(tx: Tx) -> None:
@@ -80,11 +89,15 @@ async def settle_plans(tx: Tx) -> None:
 
 
 async def list_calls(
-    tx: Tx, which: CallFilter, after: tuple[datetime, UUID] | None, limit: int
+    tx: Tx, which: CallFilter, after: tuple[datetime, UUID] | None, limit: int, *, bare: bool = False
 ) -> Sequence[WebhookCall]:
-    """Up to `limit` calls of a filter, newest first, before a position. Of all tenants, where the filter names none."""
-    statement, values = calls_statement(which, after, limit)
-    return await _calls(tx, await tx.fetch(statement, *values))
+    """Up to `limit` calls of a filter, newest first, before a position. Of all tenants, where the filter names none.
+
+    Bare ones have neither payload, headers, body nor metadata.
+    """
+    statement, values = calls_statement(which, after, limit, bare=bare)
+    rows = await tx.fetch(statement, *values)
+    return [_call(row, None) for row in rows] if bare else await _calls(tx, rows)
 
 
 async def find_call(tx: Tx, call_id: UUID, tenant_id: str | None = None) -> WebhookCall | None:

@@ -31,19 +31,31 @@ class Stretch:
 
 
 async def list_page(
-    tx: Tx, asked: CallFilter, which: CallFilter, *, limit: int, cursor: str | None
+    tx: Tx, asked: CallFilter, which: CallFilter, *, limit: int, cursor: str | None, browsed: float | None = None
 ) -> Page[WebhookCall]:
     """A page of the calls of `which`, its range complete; the cursor belongs to what was asked.
+
+    Args:
+        tx: Its plans are settled for the rest of it.
+        asked: The question as it came.
+        which: The same with both ends of its range.
+        limit: At most so many.
+        cursor: Where to go on.
+        browsed: For a list to look at: no slice is begun after so many seconds, and no payloads are read.
 
     Raises:
         InvalidError: code `invalid_cursor`.
     """
-    found = await walk(tx, which, position_of(asked, cursor), limit)
+    position = position_of(asked, cursor)
+    if browsed is None:
+        found = await walk(tx, which, position, limit)
+    else:
+        found = await walk(tx, which, position, limit, budget_s=browsed, bare=True)
     return Page(found.calls, cursor_of(asked, found.after))
 
 
 async def walk(
-    tx: Tx, which: CallFilter, after: Position | None, limit: int, *, budget_s: float = _BUDGET_S
+    tx: Tx, which: CallFilter, after: Position | None, limit: int, *, budget_s: float = _BUDGET_S, bare: bool = False
 ) -> Stretch:
     """Up to `limit` calls of a filter, newest first, from a position on.
 
@@ -57,7 +69,9 @@ async def walk(
         after: The last call seen, or where a short page ended; None to begin.
         limit: At most so many.
         budget_s: No slice is begun after so many seconds.
+        bare: Without what was sent and answered.
     """
+    aim_s = min(_AIM_S, budget_s / 2)
     await store.settle_plans(tx)
     which = await _narrowed(tx, which)
     assert which.start is not None  # noqa: S101 - the caller's promise
@@ -69,14 +83,14 @@ async def walk(
         start = which.start if end - which.start <= width else end - width
         tried = time.monotonic()
         part = replace(which, start=start, end=end)
-        calls += await store.list_calls(tx, part, after, limit + 1 - len(calls))
+        calls += await store.list_calls(tx, part, after, limit + 1 - len(calls), bare=bare)
         if len(calls) > limit:
             last = calls[limit - 1]
             return Stretch(calls[:limit], (last.timestamp, last.id))
         end = start
         if end > which.start and time.monotonic() - began >= budget_s:
             return Stretch(calls, (end, _NIL))
-        growth = _AIM_S / max(time.monotonic() - tried, 0.001)
+        growth = aim_s / max(time.monotonic() - tried, 0.001)
         width = min(max(width * min(max(growth, 0.25), _GROWTH), timedelta(minutes=1)), _WIDEST)
     return Stretch(calls, None)
 

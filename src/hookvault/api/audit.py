@@ -53,7 +53,7 @@ Narrowed = Annotated[Asked, Depends()]
 
 @router.get("/tenants/{tenantId}/audit", responses=problems(404))
 async def list_audit_events(
-    app: Services, who: Who, tenant_id: TenantID, asked: Narrowed, limit: Limit = 50, cursor: Cursor = None
+    app: Services, who: Who, tenant_id: TenantID, asked: Narrowed, *, limit: Limit = 50, cursor: Cursor = None
 ) -> PageOut[AuditEventOut]:
     """Who did what in a tenant, newest first."""
     page = await app.audit.list_events(tenant_id, asked.of(tenant_id), limit=limit, cursor=cursor)

@@ -15,6 +15,7 @@ _ANYBODYS = re.compile(
     r"POST /api/session|(?:POST|PUT) /api/password-resets|(?:GET|POST) /api/invitations/[^/]+", re.ASCII
 )
 _OF_SESSIONS = re.compile(r"/api/sessions?(?:/.*)?", re.ASCII | re.DOTALL)
+_OF_DELIVERIES = re.compile(r"/api/tenants/[^/]+/deliveries(?:/.*)?", re.ASCII | re.DOTALL)
 _OWNERS = re.compile(r"/api/platform/(?:users|invitations)(?:/.*)?", re.ASCII | re.DOTALL)
 # As far as half a session goes, and one whose password was somebody else's choice.
 _TO_BEGIN = frozenset({"GET /api/session", "DELETE /api/session"})
@@ -77,7 +78,9 @@ def schemes(method: str, path: str) -> list[str]:
         return []
     if _OF_SESSIONS.fullmatch(path):
         return ["session"]
-    return {"/api/platform": ["apiKey", "session"], "/api/tenants/": ["apiKey"]}.get(path[:13], [])
+    if path.startswith("/api/platform") or _OF_DELIVERIES.fullmatch(path):
+        return ["apiKey", "session"]
+    return ["apiKey"] if path.startswith("/api/tenants/") else []
 
 
 def _check_session(session: Session, scope: ASGIScope) -> None:

@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import replace
 from datetime import timedelta
 from typing import Annotated, Any
@@ -57,14 +57,27 @@ class LiveCallOut(Wire):
 
 
 class EventStream(StreamingResponse):
-    """The stream of a reader, who leaves as soon as it ends, however that comes about."""
+    """The stream of a reader, who leaves as soon as it ends, however that comes about.
+
+    Args:
+        app: The services.
+        reader: Whose.
+        allowed: Whether the reader may still be answered; asked now and again.
+        write: What is taken as events, in portions.
+    """
 
     media_type = "text/event-stream"
 
     def __init__(
-        self, app: App, reader: Reader, allowed: Callable[[], Awaitable[bool]], status_code: int = 200
+        self,
+        app: App,
+        reader: Reader,
+        allowed: Callable[[], Awaitable[bool]],
+        *,
+        write: Callable[[Taken], Iterator[bytes]] | None = None,
+        status_code: int = 200,
     ) -> None:
-        super().__init__(_chunks(reader, allowed), status_code, headers=_HEADERS)
+        super().__init__(_chunks(reader, allowed, write or _written), status_code, headers=_HEADERS)
         self._app = app
         self._reader = reader
 
@@ -107,13 +120,17 @@ def _last(
 ) -> UUID | None:
     """The call to go on after. Raises InvalidError, code `invalid_event_id`."""
     last = query if header is None else header  # a browser that connects anew sends the header, and the old URL
-    if last is not None:
-        try:
-            known = last.version == 7 and id_time(last) < now() + _AHEAD
-        except OverflowError:
-            known = False
-        if not known:
-            raise InvalidError("The last event's id is none of a recorded call.", code="invalid_event_id")
+    return None if last is None else check_last(last)
+
+
+def check_last(last: UUID) -> UUID:
+    """The id of a last event, found to be one that a call can have. Raises InvalidError, code `invalid_event_id`."""
+    try:
+        known = last.version == 7 and id_time(last) < now() + _AHEAD
+    except OverflowError:
+        known = False
+    if not known:
+        raise InvalidError("The last event's id is none of a recorded call.", code="invalid_event_id")
     return last
 
 
@@ -158,7 +175,9 @@ async def _open(app: App, request: Request, which: CallFilter, last: UUID | None
     return EventStream(app, await app.tail.open(which, last), allowed)
 
 
-async def _chunks(reader: Reader, allowed: Callable[[], Awaitable[bool]]) -> AsyncIterator[bytes]:
+async def _chunks(
+    reader: Reader, allowed: Callable[[], Awaitable[bool]], write: Callable[[Taken], Iterator[bytes]]
+) -> AsyncIterator[bytes]:
     yield _RETRY
     checked = time.monotonic()
     while not reader.ended:
@@ -167,11 +186,14 @@ async def _chunks(reader: Reader, allowed: Callable[[], Awaitable[bool]]) -> Asy
             reader.doubted, checked = False, time.monotonic()
             if not await allowed():
                 return
-        if not reader.ended:
-            yield _text(taken) or _HEARTBEAT
+        if not reader.ended and not (taken.calls or taken.missed or taken.unsure):
+            yield _HEARTBEAT
+        for part in () if reader.ended else write(taken):
+            yield part
 
 
-def _text(taken: Taken) -> bytes:
+def _written(taken: Taken) -> Iterator[bytes]:
+    """All that was taken in one portion: its calls are written already where another reader had them."""
     parts = []
     if taken.missed or taken.unsure:
         count = None if taken.unsure else taken.missed
@@ -179,7 +201,7 @@ def _text(taken: Taken) -> bytes:
     for call in taken.calls:
         call.text = call.text or _event(call)
         parts.append(call.text)
-    return b"".join(parts)
+    yield b"".join(parts)
 
 
 def _event(call: LiveCall) -> bytes:

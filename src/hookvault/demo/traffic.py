@@ -1,4 +1,4 @@
-"""Live traffic: a few calls and deliveries a second through the same services as everybody's, and a replay now and then."""
+"""Live traffic: calls and deliveries, one or two a second at first, through everybody's services; a replay now and then."""
 
 import asyncio
 import random
@@ -18,6 +18,7 @@ from hookvault.webhooks.payload import encode_payload
 
 EVERY_S = 0.5
 _IN_FLIGHT = 24
+_LIVELY, _CALMER = 240, 6  # after two minutes a sixth of it: a day of it must not dwarf the days before
 _FIRST_REPLAY, _NEXT_REPLAY = 30, 900  # in steps
 _KEPT_SLOW, _CANCELLED_AFTER = 45, 120
 _log = get_logger()
@@ -57,6 +58,8 @@ class Traffic:
         """None to three calls or deliveries, in the background: a slow receiver holds up nobody."""
         self._steps += 1
         await self._replay()
+        if self._steps > _LIVELY and self._steps % _CALMER:
+            return
         for _ in range(self._random.choices((0, 1, 2, 3), (35, 45, 15, 5))[0]):
             if self._houses and len(self._under_way) < _IN_FLIGHT:
                 task = asyncio.create_task(self._one(), name="demo call")

@@ -21,6 +21,7 @@ from hookvault.ids import id_time
 _FILTERS = ("tenantId", "actor", "action", "outcome", "from", "to")
 _ONE_MS, _ONE_DAY = timedelta(milliseconds=1), timedelta(days=1)
 _MOST_TENANTS = 200
+_UUID = 36  # characters
 # What leaves an event besides the API's routes.
 _FURTHER = ("admin.created", "admin.password_reset", "backup.created", "backup.restored", "database.cleaned")
 ACTIONS = sorted({kept for kept in AUDIT.values() if isinstance(kept, str)} | {*_FURTHER, "webhook.switched_off"})
@@ -107,17 +108,26 @@ def _webhook_of(item: Mapping[str, Any]) -> tuple[str, UUID] | None:
 
 def _event(item: Mapping[str, Any], people: Mapping[str, str], names: Mapping[tuple[str, UUID], str]) -> dict[str, Any]:
     key = _webhook_of(item)
-    target = names.get(key) if key else people.get(item["targetId"]) if item["targetType"] == "admin" else None
     return {
         **item,
         "at": datetime.fromisoformat(item["at"]),
         "who": named(item["actorType"], item["actorId"], people),
         "title": title(item["action"]),
-        "target": target or item["targetId"],
+        "target": _target(item, people) if key is None else names.get(key, ""),
         "href": f"/tenants/{item['tenantId']}/webhooks/{key[1]}" if key else None,
         "changes": changes_of(item["detail"]),
         "facts": facts_of(item["detail"]),
     }
+
+
+def _target(item: Mapping[str, Any], people: Mapping[str, str]) -> str:
+    """What an event was about, where that has a name; empty where there is only an id."""
+    kind, identifier, detail = item["targetType"], item["targetId"], item["detail"]
+    if kind in ("admin", "user"):
+        return people.get(identifier, str(detail.get("email", "")))
+    if kind in ("api_key", "invitation"):
+        return str(detail.get("name") or detail.get("email") or "")
+    return "" if len(identifier) == _UUID else str(identifier)
 
 
 def _said(answer: Answer) -> str:

@@ -154,7 +154,11 @@ async def scan(visit: Visit) -> Response:
     """Opens every stored secret to prove that it opens."""
     found = (await visit.ask("POST", f"{_KEYS}/scan")).raised.data["scan"]
     total, bad = plural(found["secrets"], "stored secret"), found["unreadable"]
-    said = f"{plural(bad, 'secret does', 'secrets do')} not open, of {total}." if bad else f"Scanned: {total}, and all open."
+    said = (
+        f"{plural(bad, 'secret does', 'secrets do')} not open, of {total}."
+        if bad
+        else f"Scanned: {total}, and all open."
+    )
     return visit.done("/keys", said=said)
 
 

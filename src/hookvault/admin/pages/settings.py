@@ -13,10 +13,17 @@ from hookvault.admin.agent import device
 from hookvault.admin.ask import Answer, part
 from hookvault.admin.route import deed, page
 from hookvault.admin.visit import Visit
+from hookvault.clock import now
 from hookvault.errors import UnauthorizedError
 
 _TOTP = "/api/session/totp"
 _SHOWN_DAYS = 14
+_KINDS = {
+    "minuteRollups": "Figures by minute",
+    "spans": "Figures by hour and day",
+    "audit": "Audit log",
+    "rest": "Everything else",
+}
 
 
 async def show_settings(visit: Visit) -> Response:
@@ -110,7 +117,8 @@ async def show_installation(visit: Visit) -> Response:
         "settings/installation.html",
         settings=app.settings,
         storage=storage,
-        days=storage.days[:_SHOWN_DAYS],
+        days=[day for day in storage.days if day.day <= now().date()][:_SHOWN_DAYS],
+        kinds=_KINDS,
         processes=status.processes,
         active=active,
         release=__version__,
