@@ -5,10 +5,10 @@ from datetime import UTC, timedelta
 
 import pytest
 
-from conftest import SCRIPTED, words
 from hookvault.admin.happening import Change, changes_of, facts_of, title
 from hookvault.audit.model import Actor
 from hookvault.clock import now
+from seen import SCRIPTED, words
 
 
 @pytest.fixture

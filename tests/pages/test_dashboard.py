@@ -10,12 +10,12 @@ from uuid import uuid4
 
 import pytest
 
-from conftest import SCRIPTED, words
 from counts import call_at
 from entrance import browser
 from hookvault.admin.pages.analytics import PARTS
 from hookvault.clock import now
 from hookvault.webhooks.record import write_calls
+from seen import SCRIPTED, words
 
 SCRIPT = "<script>alert(1)</script>"
 HOUR = timedelta(hours=1)

@@ -6,8 +6,8 @@ from uuid import UUID, uuid4
 import pytest
 from traffic import Traffic
 
-from conftest import SCRIPTED, words
 from n8n import Answer, N8n
+from seen import SCRIPTED, words
 
 SCRIPT = "<script>alert(1)</script>"
 FOREIGN = {"origin": "https://evil.example"}

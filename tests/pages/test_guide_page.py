@@ -5,9 +5,9 @@ import secrets
 
 import pytest
 
-from conftest import SCRIPTED, words
 from hookvault.analytics.model import CallFilter
 from n8n import N8n
+from seen import SCRIPTED, words
 
 STEPS = ("password", "tenant", "n8n", "webhook", "key", "call")
 FOREIGN = {"origin": "https://evil.example", "sec-fetch-site": "cross-site"}

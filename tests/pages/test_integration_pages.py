@@ -6,11 +6,11 @@ import secrets
 import pytest
 
 from canary import CANARY, planted
-from conftest import SCRIPTED, words
 from entrance import make_quick
 from hookvault.admin.site import create_site
 from hookvault.wiring import build
 from houses import CASES, Houses
+from seen import SCRIPTED, words
 
 
 @pytest.fixture(scope="module")

@@ -6,8 +6,8 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from conftest import SCRIPTED, words
 from hookvault.api.app import create_app
+from seen import SCRIPTED, words
 
 FOREIGN = {"origin": "https://evil.example", "sec-fetch-site": "cross-site"}
 

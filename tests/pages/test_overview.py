@@ -8,7 +8,6 @@ from random import Random
 
 import pytest
 
-from conftest import SCRIPTED, words
 from counts import call_at
 from entrance import browser, make_quick, person
 from hookvault.admin.board import attention
@@ -22,6 +21,7 @@ from hookvault.integrations.model import KINDS
 from hookvault.settings import Settings
 from hookvault.webhooks.record import write_calls
 from hookvault.wiring import build
+from seen import SCRIPTED, words
 
 SCRIPT = "<script>alert(1)</script>"
 N8N = {"baseUrl": "https://n8n.example.com", "apiKey": "n8n-key-0123456789"}

@@ -7,9 +7,9 @@ from uuid import uuid4
 import pytest
 
 from canary import planted
-from conftest import SCRIPTED, words
 from entrance import browser, person
 from post import PostOffice
+from seen import SCRIPTED, words
 
 FOREIGN = {"origin": "https://evil.example", "sec-fetch-site": "cross-site"}
 

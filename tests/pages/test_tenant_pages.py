@@ -6,8 +6,8 @@ import secrets
 import pytest
 
 from canary import planted
-from conftest import SCRIPTED, words
 from hookvault.analytics.service import OutsideCall
+from seen import SCRIPTED, words
 
 EVIL = '<script>alert("x")</script>'
 
