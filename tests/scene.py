@@ -1,6 +1,7 @@
 """The whole site on a port of its own, with somebody to sign in as and an n8n to call: what browser tests play on."""
 
 import asyncio
+import secrets
 import socket
 from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
@@ -39,6 +40,15 @@ class Scene:
         await page.get_by_role("button", name="Sign in").click()
         await page.wait_for_url(f"{self.base}{path}")
         return who
+
+    async def tenant(self, name="Blue Shop"):
+        """A tenant of a test's own."""
+        return await self.app.tenants.create_tenant(name, tenant_id=f"t-{secrets.token_hex(6)}")
+
+    async def webhook(self, tenant, name, path="/webhook/ok", **fields):
+        """A webhook of the tenant that leads to our n8n."""
+        url = self.n8n.url(path)
+        return await self.app.webhooks.create_n8n_webhook(tenant.id, name, webhook_url=url, **fields)
 
 
 @asynccontextmanager

@@ -20,7 +20,7 @@ async def test_the_login_is_accessible_and_never_too_wide(browser, scene, theme)
 
 async def test_who_signs_in_is_where_he_wanted_to_be(page, scene):
     await scene.enter(page, "owner", "/settings")
-    assert "Settings" in await page.title()
+    assert "Your account" in await page.title()
 
 
 async def test_a_wrong_password_says_so_and_keeps_the_address(page, scene):

@@ -1,8 +1,5 @@
 """The pages as a browser asks for them, in this process."""
 
-import re
-from html import unescape
-
 import pytest
 
 from entrance import browser, make_quick, person
@@ -39,12 +36,3 @@ async def visitor(app, site):
 async def owner_page(visitor):
     """A browser of an owner."""
     return await visitor("owner")
-
-
-def words(answer):
-    """What a page says, without its markup."""
-    text = re.sub(r"<(script|style|svg)\b.*?</\1>", " ", answer.text, flags=re.DOTALL)
-    return " ".join(unescape(re.sub(r"<[^>]+>", " ", text)).split())
-
-
-SCRIPTED = {"hx-request": "true", "hx-request-type": "partial"}  # as htmx asks for a part

@@ -7,9 +7,9 @@ import pytest
 from traffic import Traffic
 
 from canary import planted
-from conftest import SCRIPTED, words
 from entrance import browser
 from n8n import Answer, N8n
+from seen import SCRIPTED, words
 
 WHOLE = {"hx-request": "true", "hx-request-type": "full"}
 SCRIPT = "<script>alert(1)</script>"

@@ -6,8 +6,8 @@ from uuid import UUID, uuid4
 import pytest
 from traffic import Traffic
 
-from conftest import SCRIPTED, words
 from n8n import Answer, N8n
+from seen import SCRIPTED, words
 
 SCRIPT = "<script>alert(1)</script>"
 FOREIGN = {"origin": "https://evil.example"}
@@ -29,6 +29,8 @@ async def test_without_a_tenant_there_is_the_account_of_all_and_a_choice(owner_p
     page = await owner_page.get("/deliveries")
     assert 'hx-get="/deliveries/ledger" hx-trigger="load"' in page.text
     assert f'<option value="{traffic.id}">' in page.text
+    held = await owner_page.get("/deliveries", params={"status": "held"})
+    assert '<input type="hidden" name="status" value="held">' in held.text
     await traffic.deliver(await traffic.webhook())
     account = words(await owner_page.get("/deliveries/ledger", headers=SCRIPTED))
     assert "Everything is accounted for" in account
@@ -47,6 +49,7 @@ async def test_each_filter_narrows_the_list(owner_page, traffic):
         ({"status": "held"}, []),
         ({"workflowName": bad}, [lost]),
         ({"errorCode": "http_400"}, [lost]),
+        ({"webhookId": str((await traffic.story(UUID(fine))).delivery.webhook_id)}, [fine]),
         ({"range": "1h"}, [lost, fine]),
         ({"startDate": "2019-01-01T00:00", "endDate": "2020-01-01T00:00"}, []),
     ):
@@ -67,6 +70,7 @@ async def test_each_filter_narrows_the_list(owner_page, traffic):
         ({"errorCode": "x" * 65}, 422),
         ({"errorCode": "\x00"}, 422),
         ({"cursor": "x"}, 422),
+        ({"webhookId": "x"}, 422),
         ({"tenantId": "../x"}, 422),
         ({"tenantId": "never-was"}, 404),
     ],

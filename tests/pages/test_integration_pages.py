@@ -6,11 +6,11 @@ import secrets
 import pytest
 
 from canary import CANARY, planted
-from conftest import SCRIPTED, words
 from entrance import make_quick
 from hookvault.admin.site import create_site
 from hookvault.wiring import build
 from houses import CASES, Houses
+from seen import SCRIPTED, words
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +87,7 @@ async def test_connecting_shows_each_error_at_its_field_and_keeps_what_was_typed
     without = {field: value for field, value in typed(config).items() if field != required}
     refused = await owner_page.post(url, data={**without, "do": "save"}, headers=SCRIPTED)
     assert refused.status_code == 422
-    assert wrong(refused, required) == "is required"
+    assert wrong(refused, required).endswith(" is required.")
     plain = {"n8n": None, "twilio": "phoneNumber", "vonage": "phoneNumber", "aws_sns": "region"}[name]
     assert plain is None or value_of(refused, plain) == config[plain]
     done = await owner_page.post(url, data={**typed(config), "do": "save"}, headers=SCRIPTED)
@@ -147,7 +147,7 @@ async def test_an_empty_secret_stays_and_an_empty_field_goes(app, owner_page, ac
     both_gone = await owner_page.post(
         f"{base}/edit", data=sent | {"messagingServiceSid": "", "version": "2"}, headers=SCRIPTED
     )
-    assert "at least one of" in wrong(both_gone, "phoneNumber")
+    assert "At least one of" in wrong(both_gone, "phoneNumber")
 
 
 async def test_a_new_address_asks_for_the_secret_at_its_field(app, owner_page, acme, connected):
@@ -156,7 +156,7 @@ async def test_a_new_address_asks_for_the_secret_at_its_field(app, owner_page, a
     for do in ("save", "test"):
         refused = await owner_page.post(f"{base}/edit", data={**sent, "do": do}, headers=SCRIPTED)
         assert refused.status_code == 422
-        assert wrong(refused, "apiKey") == "must be given again"
+        assert wrong(refused, "apiKey") == "API key must be given again."
         assert value_of(refused, "baseUrl") == sent["baseUrl"]
     assert (await stored(app, acme, "n8n")).values["baseUrl"] == config["baseUrl"]
     saved = await owner_page.post(f"{base}/edit", data={**sent, "apiKey": planted("n8n-new"), "do": "save"})
@@ -192,7 +192,7 @@ async def test_one_secret_is_replaced_and_those_that_go_with_it_are_asked_for(ap
     assert (await app.integrations.open_config(acme.id, "sms"))["authToken"].open() == new
     other = planted("tw-sid-2")
     asked = await owner_page.post(f"{base}/secrets/accountSid", data={"accountSid": other}, headers=SCRIPTED)
-    assert wrong(asked, "authToken") == "must be given again"
+    assert wrong(asked, "authToken") == "Auth token must be given again."
     assert 'name="also" value="authToken"' in asked.text
     sent = {"accountSid": other, "also": "authToken", "authToken": new}
     assert (await owner_page.post(f"{base}/secrets/accountSid", data=sent)).status_code == 303
@@ -231,6 +231,10 @@ async def test_a_kept_test_survives_a_change_of_another_integration(app, acme, c
     assert (kept.ok, kept.code) == (True, "ok")
     await app.integration_trials.test(acme.id, "sms", {"phoneNumber": "+15550001111"})  # of changes nothing is kept
     assert (await stored(app, acme, "sms")).last_test == kept
+    await app.integrations.configure(acme.id, "sms", {"enabled": False}, create=False)
+    assert (await stored(app, acme, "sms")).last_test == kept
+    await app.integrations.configure(acme.id, "sms", {"phoneNumber": "+15550001111"}, create=False)
+    assert (await stored(app, acme, "sms")).last_test is None
 
 
 async def test_trying_before_saving_saves_nothing(app, owner_page, acme, houses):

@@ -7,9 +7,9 @@ from uuid import uuid4
 import pytest
 
 from canary import planted
-from conftest import SCRIPTED, words
 from entrance import browser, person
 from post import PostOffice
+from seen import SCRIPTED, words
 
 FOREIGN = {"origin": "https://evil.example", "sec-fetch-site": "cross-site"}
 
@@ -39,21 +39,31 @@ async def invited(page, role="admin"):
     return email, "/invitations/" + re.search(r"/invitations/([\w-]+)</code>", answer.text)[1]
 
 
+async def everybody(page):
+    """The list of users to its end, as it is written and as it reads."""
+    answer = await page.get("/users")
+    text, said = answer.text, words(answer)
+    while found := re.search(r'hx-get="(/users\?cursor=[^"]+)"', answer.text):
+        answer = await page.get(found[1], headers=SCRIPTED)
+        assert "<html" not in answer.text
+        text, said = text + answer.text, f"{said} {words(answer)}"
+    return text, said
+
+
 async def test_users_are_listed_with_what_matters(owner_page, app):
     other = await person(app, "viewer")
     await app.admins.update_admin(other.id, {"name": "<script>alert(1)</script>", "disabled": True})
-    answer = await owner_page.get("/users")
-    assert answer.status_code == 200
-    assert "<script>alert" not in answer.text
-    assert f"<script>alert(1)</script> {other.email} Viewer Off never Disabled" in words(answer)
-    assert f"{owner_page.who.email} you {owner_page.who.email} Owner Off just now Active" in words(answer)
+    text, said = await everybody(owner_page)
+    assert "<script>alert" not in text
+    assert f"<script>alert(1)</script> {other.email} Viewer Off never Disabled" in said
+    assert re.search(rf"{owner_page.who.email} you {owner_page.who.email} Owner Off (just now|\d+ s ago) Active", said)
 
 
 async def test_who_is_no_owner_sees_no_button_and_is_refused(visitor, app):
     other = await person(app, "viewer")
     for role in ("admin", "viewer"):
         page = await visitor(role)
-        text = (await page.get("/users")).text
+        text, _ = await everybody(page)
         assert other.email in text
         assert "/users/invite" not in text
         assert "/remove" not in text
@@ -128,6 +138,17 @@ async def test_an_invitation_is_accepted_and_its_admin_signs_in(owner_page, stra
     assert f"Sign in as {email}" in words(await stranger.get("/login"))
     entered = await stranger.post("/login", data={"email": email, "password": password, "next": "/users"})
     assert (entered.status_code, entered.headers["location"]) == (303, "/users")
+
+
+@pytest.mark.parametrize("comes_from", ["cross-site", "none"])
+async def test_a_link_works_from_wherever_it_is_opened(owner_page, app, site, no_mail, comes_from):
+    """In a mail on another site, or typed: browsers say so, and send no Origin."""
+    email, path = await invited(owner_page)
+    async with browser(app, asgi=site, **{"sec-fetch-site": comes_from}) as opened:
+        del opened.headers["origin"]
+        assert email in words(await opened.get(path))
+        for other in ("/password-resets", "/password-resets/some-token"):
+            assert (await opened.get(other)).status_code == 200
 
 
 async def test_links_that_do_not_work_are_told_alike(owner_page, stranger, no_mail, app, owner):

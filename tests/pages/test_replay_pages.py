@@ -7,8 +7,8 @@ from uuid import uuid4
 import pytest
 from traffic import Traffic
 
-from conftest import SCRIPTED, words
 from n8n import Answer, N8n
+from seen import SCRIPTED, words
 
 FOREIGN = {"origin": "https://evil.example"}
 

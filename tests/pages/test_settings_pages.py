@@ -6,10 +6,10 @@ from uuid import uuid4
 import pytest
 
 from canary import planted
-from conftest import SCRIPTED, words
 from entrance import browser, code_of
 from hookvault import __version__
 from hookvault.admin.agent import device
+from seen import SCRIPTED, words
 
 
 async def signed_in_anew(page):

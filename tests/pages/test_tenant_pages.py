@@ -6,8 +6,8 @@ import secrets
 import pytest
 
 from canary import planted
-from conftest import SCRIPTED, words
 from hookvault.analytics.service import OutsideCall
+from seen import SCRIPTED, words
 
 EVIL = '<script>alert("x")</script>'
 
@@ -44,6 +44,9 @@ async def called(app, tenant_id, name, *, good, bad):
 
 async def test_a_tenant_is_found_by_any_part_of_its_name_id_and_slug(app, owner_page):
     word = mark()
+    await app.tenants.create_tenant(f"Ärzte {word} Öst", tenant_id=f"aerzte-{word}")
+    umlauts = await owner_page.get("/tenants", params={"q": f"ärzte {word.upper()} ÖST"})
+    assert f'href="/tenants/aerzte-{word}"' in umlauts.text
     await app.tenants.create_tenant(f"Nordlicht {word.upper()}", tenant_id=f"id-{word}", slug=f"slug-{word}")
     await app.tenants.create_tenant(f"Other {word}x_%", status="suspended")
     for asked in (f"LICHT {word}", f"ID-{word}", f"lug-{word}"):

@@ -6,7 +6,7 @@ import pytest
 from webhooking import PARTLY, Shop, rows_of, words
 
 from entrance import browser, person
-from n8n import N8n
+from n8n import Answer, N8n
 
 NAUGHTY = "<script>alert(1)</script>"
 
@@ -33,6 +33,23 @@ async def test_the_table_comes_at_once_and_its_figures_afterwards(shop):
     assert "Nothing was called in 24 hours." in words(later)
     assert "Idle 1" in words(later)
     assert 'hx-trigger="load"' not in later.text
+
+
+async def test_the_figures_are_of_the_calls_of_24_hours(app, shop):
+    async with N8n() as n8n:
+        await shop.make("both", webhook_url=n8n.url("/webhook/ok"))
+        await app.webhooks.call_webhook(shop.tenant, "both", {})
+        n8n.answers["/webhook/ok"] = Answer(500)
+        await app.webhooks.call_webhook(shop.tenant, "both", {})
+    await shop.make("never")
+    shown = await shop.part("/figures")
+    assert 'aria-label="Calls, 24 h: 1 succeeded, 1 failed"' in shown.text
+    assert "50 % of its calls failed." in words(shown)
+    assert "Failing: less than 80% of its calls succeed" in words(shown)
+    assert "50.0%" in words(shown)
+    assert rows_of(await shop.get("?status=failing")) == ["both"]
+    assert rows_of(await shop.get("?sort=total")) == ["both", "never"]
+    assert "Failing 1" in words(await shop.get("?status=idle"))
 
 
 async def test_without_scripts_it_is_a_page_and_with_them_a_part(shop):

@@ -16,7 +16,7 @@ MS = timedelta(milliseconds=1)
 ZONES = ["Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Asia/Tehran", "Africa/Cairo", "Antarctica/Troll"]
 NO_ZONES = ["", "Mars/Olympus", "../etc/passwd", "/etc/localtime", "Europe", "UTC\x00", "x" * 64, "CEST+1", "Berlin"]
 RANGES = [(1, "minute"), (83, "hour"), (2000, "day")]
-TOO_FINE = [(2, "minute"), (90, "hour"), (2002, "day")]
+TOO_FINE = [(2, "minute"), (42, "half_hour"), (90, "hour"), (2002, "day")]
 
 
 def at(text):
@@ -70,7 +70,7 @@ def test_the_first_and_the_last_point_may_be_parts():
     assert (points.bounds[0], points.bounds[-1]) == (at("2026-05-01T10:20:30.500Z"), at("2026-05-01T12:00:00.001Z"))
 
 
-@pytest.mark.parametrize(("interval", "count"), [("minute", 60), ("hour", 48), ("day", 30)])
+@pytest.mark.parametrize(("interval", "count"), [("minute", 60), ("half_hour", 48), ("hour", 48), ("day", 30)])
 @pytest.mark.parametrize("zone", ["UTC", "America/St_Johns", "Pacific/Chatham"])
 def test_by_default_a_screenful_up_to_this_moment(interval, count, zone):
     moment = now()
@@ -82,11 +82,11 @@ def test_by_default_a_screenful_up_to_this_moment(interval, count, zone):
 
 @given(
     st.integers(0, 47 * 365 * 86_400_000),
-    st.timedeltas(timedelta(milliseconds=1), timedelta(days=80)),
+    st.timedeltas(timedelta(milliseconds=1), timedelta(days=40)),
     st.sampled_from(
         ["Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Asia/Tehran", "Africa/Cairo", "Antarctica/Troll"]
     ),
-    st.sampled_from(["hour", "day"]),
+    st.sampled_from(["half_hour", "hour", "day"]),
 )
 def test_points_lie_end_to_end_and_begin_on_the_hour_or_at_midnight(start, length, zone, interval):
     clocks = find_zone(zone)
@@ -99,8 +99,14 @@ def test_points_lie_end_to_end_and_begin_on_the_hour_or_at_midnight(start, lengt
         just_before = (moment - MS).astimezone(clocks)
         if interval == "day":
             assert just_before.date() < local.date()
+        elif interval == "half_hour":
+            assert _half(just_before) != _half(local)
         else:
             assert (just_before.date(), just_before.hour, just_before.fold) != (local.date(), local.hour, local.fold)
+
+
+def _half(local):
+    return local.date(), local.hour, local.minute // 30, local.fold
 
 
 @pytest.mark.parametrize(("days", "interval"), RANGES)

@@ -87,6 +87,8 @@ def _lines(provider: Provider, integration: Integration) -> list[Line]:
             found.append(Line(field.name, field.label, None, mark_of(integration.secrets.get(field.name))))
         elif value or field.required:
             found.append(Line(field.name, field.label, value, None))
+    if provider.kind == "whatsapp":
+        found.sort(key=lambda line: line.name != "phoneNumber")
     return [
         line
         for line in found

@@ -12,7 +12,6 @@ _NOUNS = {
     "key": "Master key",
     "password_reset": "New password by mail",
     "rekey": "Rekeying",
-    "route": "Request",
     "session": "Session",
     "totp": "Second factor",
 }
@@ -25,6 +24,11 @@ _VERBS = {
     "switched_off": "switched off",
     "password_changed": "password changed",
     "password_reset": "password reset",
+}
+_TITLES = {
+    "route.requested": "Request",
+    "session.confirmed": "Code given",
+    "session.created": "Sign-in",
 }
 _HINT = "••••"  # how a secret's hint begins in the log
 _SET = "set"  # what the log says of a secret that is too short for a hint
@@ -42,6 +46,8 @@ class Change:
 
 def title(action: str) -> str:
     """`webhook.updated` as Webhook updated."""
+    if action in _TITLES:
+        return _TITLES[action]
     noun, _, verb = action.partition(".")
     return f"{_NOUNS.get(noun, noun.replace('_', ' ').capitalize())} {_VERBS.get(verb, verb.replace('_', ' '))}"
 

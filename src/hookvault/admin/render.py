@@ -43,6 +43,7 @@ class Renderer:
         )
         self._environment.filters.update(
             {
+                "about": shown.about,
                 "number": shown.number,
                 "ms": shown.milliseconds,
                 "percent": shown.percent,

@@ -52,7 +52,7 @@ def _led(visit: Visit, first: str) -> Response:
     """On to what must come first. Where only a part of a page was asked for, it comes as a dialog, and what was typed stays."""
     if visit.is_scripted:
         response = visit.render("parts/signin.html", status=401, first=first, values={}, failed=False, problem="")
-        response.headers.update({"hx-retarget": "#dialog", "hx-reswap": "innerHTML", "hx-reselect": ".dialog-form"})
+        response.headers.update({"hx-retarget": "#signin", "hx-reswap": "innerHTML", "hx-reselect": ".dialog-form"})
         return response
     url = visit.request.url
     wanted = url.path + (f"?{url.query}" if url.query else "")

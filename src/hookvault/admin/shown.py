@@ -7,10 +7,12 @@ from typing import Any
 from markupsafe import Markup
 
 from hookvault.clock import iso, now
+from hookvault.ids import NAME_PATTERN
 
 NOTHING = "\N{EN DASH}"
 _STEPS = ((86_400 * 365, "y"), (86_400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 _SIZES = ("B", "KB", "MB", "GB", "TB")
+_BEGINNINGS = frozenset({"is", "must", "has", "may", "can't", "says", "holds"})
 _MOST_SHOWN = 200_000  # characters of one JSON value
 
 
@@ -65,6 +67,17 @@ def initials(text: str) -> str:
     """One or two letters that stand for somebody."""
     parts = [part for part in text.replace("@", " ").replace(".", " ").split() if part[0].isalnum()]
     return "".join(part[0] for part in parts[:2]).upper() or "?"
+
+
+def about(message: str | None, label: str) -> str:
+    """What is wrong with a field as a sentence of its own: `is required` as `API key is required`."""
+    if not message:
+        return ""
+    if NAME_PATTERN in message:
+        return "Up to 64 letters, digits, - and _, the first of them a letter or digit."
+    if message.split(" ")[0] in _BEGINNINGS:
+        message = f"{label} {message}"
+    return message[0].upper() + message[1:] + ("" if message.endswith((".", "?", "!")) else ".")
 
 
 def ago(moment: datetime | None) -> str:

@@ -20,7 +20,6 @@ from hookvault.api.cookie import session_cookie
 from hookvault.api.services import App
 from hookvault.errors import HookvaultError, InvalidError, UnauthorizedError
 
-_SAID = "said"  # the cookie of what is said once, on the next page
 _MOST_SAID = 300
 
 
@@ -115,7 +114,7 @@ class Visit:
         if events:
             response.headers["hx-trigger"] = json.dumps(events)
         if self._said() and not self.is_scripted:
-            response.delete_cookie(_SAID, path="/")
+            response.delete_cookie(self._said_in, path="/", secure=self._is_secure)
         response.headers["vary"] = "HX-Request"
         return self._with_cookies(response)
 
@@ -147,9 +146,8 @@ class Visit:
         else:
             response = Response(status_code=200, headers={"hx-redirect": url} if url else {"hx-refresh": "true"})
         if said:
-            secure = self.app.settings.app_url.startswith("https://")
-            kept = quote(said[:_MOST_SAID])
-            response.set_cookie(_SAID, kept, max_age=60, httponly=True, samesite="lax", secure=secure)
+            name, kept = self._said_in, quote(said[:_MOST_SAID])
+            response.set_cookie(name, kept, max_age=60, httponly=True, samesite="lax", secure=self._is_secure)
         return self._with_cookies(response)
 
     @property
@@ -157,8 +155,17 @@ class Visit:
         renderer: Renderer = self.request.app.state.renderer
         return renderer
 
+    @property
+    def _is_secure(self) -> bool:
+        return self.app.settings.app_url.startswith("https://")
+
+    @property
+    def _said_in(self) -> str:
+        """The cookie of what is said once, on the next page; over https one that no other host can set."""
+        return "__Host-said" if self._is_secure else "said"
+
     def _said(self) -> str:
-        return unquote(self.request.cookies.get(_SAID, ""))[:_MOST_SAID]
+        return unquote(self.request.cookies.get(self._said_in, ""))[:_MOST_SAID]
 
     def _came_from(self) -> str:
         """The page that a form stood on, if it is one of ours."""

@@ -98,7 +98,8 @@ _STORY = f"""SELECT {_SHOWN}, d.payload, d.metadata, w.policy, d.kept_policy, d.
 AND d.accepted_at = $2 AND d.id = $3"""
 
 _FAILED = """
-SELECT tenant_id, count(*) AS failed FROM webhook_deliveries WHERE accepted_at >= $1 AND status IN ('failed', 'expired')
+SELECT d.tenant_id, count(*) AS failed FROM webhook_deliveries d JOIN tenants t ON t.id = d.tenant_id
+WHERE d.accepted_at >= $1 AND d.accepted_at >= t.created_at AND d.status IN ('failed', 'expired')
 GROUP BY 1 ORDER BY 2 DESC, 1
 """
 
@@ -267,7 +268,7 @@ async def count(tx: Tx, tenant_id: str, which: DeliveryFilter) -> int:
 
 
 async def count_failed(tx: SystemTx, since: datetime) -> Sequence[tuple[str, int]]:
-    """Tenants with how many of their deliveries, accepted since a moment, failed or expired; most first. Reads all of them."""
+    """Tenants with how many of their deliveries, accepted since a moment, failed or expired; most first. Reads all of these."""
     return [(row["tenant_id"], row["failed"]) for row in await tx.fetch(_FAILED, since)]
 
 

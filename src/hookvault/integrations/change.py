@@ -121,6 +121,13 @@ def goes_with_secrets(provider: str, name: str) -> bool:
     return name in _TRAVELLERS.get(provider, ((), ()))[1]
 
 
+def keep_test(stored: StoredConfig | None, change: Change, version: int) -> Mapping[str, Any] | None:
+    """What the last test said, where nothing that it was about has changed; as of the version that comes now."""
+    if stored is None or stored.test is None or change.new or change.cleared:
+        return None
+    return {**stored.test, "version": version}
+
+
 def _is_shown_secret(value: object) -> bool:
     return isinstance(value, Mapping) and "set" in value
 

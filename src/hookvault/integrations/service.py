@@ -13,7 +13,7 @@ from hookvault.clock import iso, now
 from hookvault.db.pool import Database, TenantTx
 from hookvault.errors import ConflictError, InvalidError, NotFoundError, PreconditionError
 from hookvault.integrations import store, succession
-from hookvault.integrations.change import Change, destinations_of, read_change, secrets_to_repeat, validate
+from hookvault.integrations.change import Change, destinations_of, keep_test, read_change, secrets_to_repeat, validate
 from hookvault.integrations.layout import boxed, not_configured, refuse_lost
 from hookvault.integrations.layout import place_of as _place
 from hookvault.integrations.layout import provider_of as _provider_of
@@ -396,4 +396,4 @@ def _merged(row: StoredRow, edit: Edit, base: StoredConfig | None, change: Chang
         named = edit.body.get("provider") or kept.get("provider") or "twilio"
         kept["provider"] = cast(str, named)
     enabled = change.enabled if change.enabled is not None else (before.enabled if before else True)
-    return StoredConfig(enabled, kept, hints, last + 1, iso(edit.moment))
+    return StoredConfig(enabled, kept, hints, last + 1, iso(edit.moment), keep_test(base, change, last + 1))

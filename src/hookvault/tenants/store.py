@@ -28,15 +28,17 @@ _LIST = f"""
 SELECT {_COLUMNS} FROM tenants WHERE $1::text IS NULL OR id > $1 ORDER BY id LIMIT $2
 """  # noqa: S608 - constants only
 
-# A walk along the ids that ends with the page. What few tenants match is looked for in all of them, which takes about a
-# tenth of a second with 100,000; a word's own index could only find beginnings. `_` and `%` are nothing special to strpos.
+# A walk along the ids that ends with the page. What few tenants match is looked for in all of them, in less than a tenth of a
+# second with 100,000: one text in place of three, and the letters of ASCII made small by the byte wherever no other is
+# asked for. `_` and `%` are nothing special to strpos.
 _SEARCH = f"""
 SELECT {_COLUMNS} FROM tenants
 WHERE ($1::text IS NULL OR id > $1) AND ($3::text IS NULL OR status = $3)
-    AND ($4::text IS NULL OR strpos(lower(name), lower($4)) > 0 OR strpos(lower(id), lower($4)) > 0
-        OR strpos(lower(slug), lower($4)) > 0)
+    AND ($4::text IS NULL OR strpos(lower((name || E'\\n' || id || E'\\n' || slug) <letters>), lower($4 <letters>)) > 0)
 ORDER BY id LIMIT $2
 """  # noqa: S608 - constants only
+_SEARCH_ASCII = _SEARCH.replace("<letters>", 'COLLATE "C"')
+_SEARCH_ANY = _SEARCH.replace("<letters>", "")
 
 _SUGGEST = f"""
 SELECT {_COLUMNS} FROM tenants WHERE strpos(lower(name), $1) > 0 OR strpos(lower(id), $1) > 0 OR strpos(lower(slug), $1) > 0
@@ -83,7 +85,8 @@ async def list_page(
     """A page of all tenants, or of those that match, in the order of their ids. Raises InvalidError for a foreign cursor."""
     after = decode_cursor(_CURSOR, cursor, 1)[0] if cursor else None
     if search or status:
-        rows = await tx.fetch(_SEARCH, after, limit + 1, status, search)
+        statement = _SEARCH_ASCII if search is None or search.isascii() else _SEARCH_ANY
+        rows = await tx.fetch(statement, after, limit + 1, status, search)
     else:
         rows = await tx.fetch(_LIST, after, limit + 1)
     return cut([_tenant(row) for row in rows], limit, lambda tenant: encode_cursor(_CURSOR, tenant.id))

@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from hookvault.admin.advice import SHORT
 from hookvault.admin.ask import part
-from hookvault.admin.asked import RANGES, link, read_deliveries, read_tenant, typed
+from hookvault.admin.asked import RANGES, link, read_deliveries, read_id, read_tenant, typed
 from hookvault.admin.choice import Choice, choose_tenant, choose_webhook
 from hookvault.admin.route import deed, page
 from hookvault.admin.trail import told
@@ -20,7 +20,7 @@ from hookvault.paging import Page
 from hookvault.webhooks.payload import response_json
 
 ROWS = 50
-_NAMES = ("tenantId", "status", "workflowName", "errorCode", "startDate", "endDate", "range")
+_NAMES = ("tenantId", "status", "webhookId", "workflowName", "errorCode", "startDate", "endDate", "range")
 _CONFIRMED = "expunge"
 _NONE: Page[Delivery] = Page([], None)
 _STATUSES = (("", "All"), *((status, status.capitalize()) for status in STATUSES))
@@ -104,7 +104,10 @@ async def expunge(visit: Visit) -> Response:
 
 
 async def _which(visit: Visit, tenant_id: str, given: Mapping[str, str]) -> DeliveryFilter:
-    return read_deliveries(given, visit.zone, await _webhook_id(visit, tenant_id, given.get("workflowName")))
+    webhook_id = read_id(given.get("webhookId"), "webhookId")
+    if webhook_id is None:
+        webhook_id = await _webhook_id(visit, tenant_id, given.get("workflowName"))
+    return read_deliveries(given, visit.zone, webhook_id)
 
 
 async def _webhook_id(visit: Visit, tenant_id: str, name: str | None) -> UUID | None:
@@ -130,7 +133,7 @@ async def _page(
     tenant_id = given.get("tenantId")
     webhooks = Choice((), None)
     if tenant_id and not problem:
-        webhooks = await choose_webhook(visit.app, tenant_id, given.get("workflowName"), by_name=True)
+        webhooks = await _webhooks(visit, tenant_id, given)
     return visit.render(
         "deliveries/deliveries.html",
         status=status,
@@ -146,6 +149,14 @@ async def _page(
         is_filtered=any(name in given for name in _NAMES if name != "tenantId"),
         replays=await _replays(visit, given) if visit.may_write and tenant_id and not problem else None,
         **_rows(given, found),
+    )
+
+
+async def _webhooks(visit: Visit, tenant_id: str, given: Mapping[str, str]) -> Choice:
+    """A tenant's webhooks; by their ids where a link names one by its id."""
+    by_id = "webhookId" in given
+    return await choose_webhook(
+        visit.app, tenant_id, given.get("webhookId" if by_id else "workflowName"), by_name=not by_id
     )
 
 

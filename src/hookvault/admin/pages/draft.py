@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -121,6 +122,7 @@ def show_secret(visit: Visit, answer: Answer, heading: str, *, made: bool) -> Re
         "webhooks/secret.html",
         heading,
         webhook=answer.data,
+        until=datetime.fromisoformat(until) if (until := answer.data["previousSigningUntil"]) else None,
         made=made,
         at=f"{base_path(visit)}/{answer.data['id']}",
     )

@@ -99,7 +99,7 @@ def _on(visit: Visit, answer: Answer, wanted: str) -> Response:
         if missing == "/login/code":
             return visit.render("parts/signin.html", first=missing, values={}, failed=False, problem="")
         said = {"text": "You are signed in again. What you typed is still here.", "kind": ""}
-        return visit.render("parts/nothing.html", events={"close-dialog": {}, "toast": said})
+        return visit.render("parts/nothing.html", events={"signed-in": {}, "toast": said})
     return visit.done(f"{missing}?next={quote(after)}" if missing and after != "/" else missing or after)
 
 

@@ -1,36 +1,41 @@
 // Dialogs: filled by the server, opened here. Esc closes, focus goes back to where it was, secrets that were typed stay.
 (() => {
   "use strict";
-  const typed = new Map(); // secrets of a form that came back with errors; the server never sends them back
+  // Of each swap: the dialog that it is in, whether it is of a whole form, and the secrets that were typed there. The server
+  // never sends these back where a form comes back with errors.
+  const swaps = new WeakMap();
 
   const isDialog = (element) => element instanceof HTMLDialogElement;
   const open = (dialog) => {
     if (!dialog.open) dialog.showModal();
-    const first = dialog.querySelector("[aria-invalid=true], [autofocus]") ??
+    const first = dialog.querySelector("[aria-invalid=true]") ?? dialog.querySelector("[autofocus]") ??
       dialog.querySelector("input:not([type=hidden]), select, textarea, .dialog-head a, .dialog-head button");
     first?.focus();
   };
 
   document.addEventListener("htmx:before:swap", (event) => {
-    const target = event.detail?.ctx?.target;
-    const form = target?.matches?.("form") ? target : target?.querySelector?.("form");
-    typed.clear();
+    const { ctx, tasks } = event.detail;
+    const target = tasks.find((task) => task.type === "main")?.target;
+    if (!(target instanceof Element)) return;
+    const dialog = target.closest("dialog");
+    const typed = new Map();
+    const form = target.matches("form") ? target : target.querySelector("form");
     for (const field of form?.querySelectorAll("input[type=password], [data-keep]") ?? []) {
       if (field.value) typed.set(field.name, field.value);
     }
+    swaps.set(ctx, { dialog, typed, whole: target === dialog || target.matches("form, .dialog-form") });
   });
   document.addEventListener("htmx:after:swap", (event) => {
-    const dialog = event.target.closest?.("dialog") ?? event.detail?.ctx?.target?.closest?.("dialog");
-    const form = document.querySelector("dialog[open] form, main form[data-failed]");
-    if (form?.matches("[data-failed]")) {
-      for (const [name, value] of typed) {
-        const field = form.elements.namedItem(name);
-        if (field && !field.value) field.value = value;
-      }
+    const swap = swaps.get(event.detail?.ctx);
+    if (!swap?.whole) return; // a part of a form, or of the page: whoever types there goes on typing
+    const { dialog, typed } = swap;
+    const form = (dialog ?? document.querySelector("main"))?.querySelector("form[data-failed]");
+    for (const [name, value] of form ? typed : []) {
+      const field = form.elements.namedItem(name);
+      if (field && !field.value) field.value = value;
     }
-    typed.clear();
-    if (isDialog(dialog) && dialog.childElementCount) open(dialog);
-    else document.querySelector("main form[data-failed] [aria-invalid=true]")?.focus();
+    if (dialog?.childElementCount) open(dialog);
+    else if (!dialog) form?.querySelector("[aria-invalid=true]")?.focus();
   });
 
   document.addEventListener("click", (event) => {
@@ -46,5 +51,6 @@
   document.addEventListener("close", (event) => {
     if (isDialog(event.target)) event.target.replaceChildren();
   }, true);
-  document.addEventListener("close-dialog", () => document.querySelectorAll("dialog[open]").forEach((dialog) => dialog.close()));
+  // The form over which one had to sign in again stays open, with what was typed.
+  document.addEventListener("signed-in", () => document.getElementById("signin").close());
 })();
