@@ -167,12 +167,12 @@ async def _recovered(browser, scene, who, code, *, works):
         if works:
             await _shown_overview(other)
         else:
-            other.witness.expect("401")
+            other.witness.expect("422")
             await expect(other.get_by_role("alert")).to_be_visible()
 
 
 WRITING = (
-    "New tenant|Connect|Add webhook|Edit|Test|Test all|Import|Replay|Enable|Disable|Delete|Rotate|Rekey|Scan now|"
+    "New tenant|Connect|Add webhook|Edit|Test|Test all|Import|Replay|Enable\\b|Disable\\b|Delete|Rotate|Rekey|Scan now|"
     "New API key|Revoke|Invite somebody|Remove|Save|Suspend|Actions for|More for order|Add a header"
 )
 

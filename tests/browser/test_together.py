@@ -69,7 +69,12 @@ async def _description(scene, tenant):
 
 async def test_the_second_who_saves_an_integration_is_told_and_keeps_what_was_typed(page, scene, shop, beside):
     page.witness.expect("412")
-    sms = {"provider": "vonage", "apiKey": "0a1b2c3d", "apiSecret": planted("sms")[:32], "phoneNumber": "+4915112345678"}
+    sms = {
+        "provider": "vonage",
+        "apiKey": "0a1b2c3d",
+        "apiSecret": planted("sms")[:32],
+        "phoneNumber": "+4915112345678",
+    }
     await scene.app.integrations.create_tenant_integration(shop.id, sms_config=sms)
     path, secret = f"/tenants/{shop.id}/integrations", planted("new")[:32]
     await scene.enter(page, "owner", path)
