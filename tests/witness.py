@@ -116,9 +116,14 @@ async def watched(browser, **options):
         await context.close()
 
 
-async def axe(page):
-    """What axe finds wrong with a page for people who can't see or point well, one line for each rule broken."""
-    results = await Axe().run(page, options=AXE)
+async def axe(page, *rules):
+    """What axe finds wrong with a page for people who can't see or point well, one line for each rule broken.
+
+    Args:
+        page: In a browser.
+        rules: The only ones to look for, such as `color-contrast` in another theme; all where none is given.
+    """
+    results = await Axe().run(page, options={**AXE, "runOnly": list(rules)} if rules else AXE)
     return [
         f"{item['id']} ({item['impact']}): {item['help']}: "
         + "; ".join(" ".join(map(str, n["target"])) for n in item["nodes"])
