@@ -2,7 +2,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo test check chaos bench docs lock clean
+.PHONY: help setup run demo test check chaos bench docs screens lock clean
 
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q install
@@ -44,6 +44,9 @@ bench: setup ## Measure, and print the tables
 
 docs: setup ## Write docs/settings.md anew from the settings
 	@$(BIN)/python docs/generate.py
+
+screens: setup ## Take the pictures of the documents anew, from a demo of their own
+	@$(BIN)/python docs/screens.py
 
 lock: setup ## Write the lock files anew from pyproject.toml
 	@$(call compile,pyproject.toml) -o requirements/run.lock
