@@ -5,6 +5,7 @@ import secrets
 import socket
 from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
+from urllib.parse import quote
 
 import uvicorn
 
@@ -34,7 +35,7 @@ class Scene:
     async def enter(self, page, role="owner", path="/"):
         """Signs in on the page, as people do, and goes to a path."""
         who = await self.who(role)
-        await page.goto(f"{self.base}/login?next={path}")
+        await page.goto(f"{self.base}/login?next={quote(path)}")
         await page.get_by_label("Email").fill(who.email)
         await page.get_by_label("Password", exact=True).fill(who.password)
         await page.get_by_role("button", name="Sign in").click()

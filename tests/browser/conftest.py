@@ -1,6 +1,7 @@
 """A real Chromium for the tests of pages: one a worker, a context a test."""
 
 import pytest
+from atlas import furnish
 from playwright.async_api import async_playwright
 
 import chromium
@@ -31,4 +32,18 @@ async def page(browser):
 async def scene(make_migrated, tmp_path_factory):
     """The site, on a database of its own."""
     async with played(await make_migrated(), tmp_path_factory.mktemp("scene")) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="session")
+async def world(make_migrated, tmp_path_factory):
+    """A site of its own with the demo's data."""
+    async with played(await make_migrated(), tmp_path_factory.mktemp("world")) as opened:
+        yield await furnish(opened)
+
+
+@pytest.fixture(scope="session")
+async def bare(make_migrated, tmp_path_factory):
+    """A site of its own where nobody has made anything."""
+    async with played(await make_migrated(), tmp_path_factory.mktemp("bare")) as opened:
         yield opened

@@ -1,5 +1,6 @@
 """From nothing to a call that is seen everywhere: tenant, integrations, webhook, test, by clicking as an owner does."""
 
+import json
 import secrets
 
 import pytest
@@ -91,7 +92,7 @@ async def _test_it(page, scene, tenant_id):
     await page.get_by_role("button", name="Send", exact=True).click()
     await expect(page.get_by_text("Success", exact=True)).to_be_visible()
     assert scene.n8n.last.path == path
-    assert scene.n8n.last.body == b'{"order": 42}'
+    assert json.loads(scene.n8n.last.body) == {"order": 42}
 
 
 async def _look_at_the_call(page, scene, tenant_id):
@@ -134,13 +135,12 @@ async def test_an_sms_provider_has_fields_of_its_own_and_an_error_keeps_what_was
     await expect(dialog.get_by_label("Account SID")).to_have_count(0)
     await dialog.get_by_label("API key").fill("0a1b2c3d")
     await dialog.get_by_label("API secret").fill(secret)
-    await dialog.get_by_label("Phone number or sender").fill("no number at all")
     await dialog.get_by_role("button", name="Connect").click()
     number = dialog.get_by_label("Phone number or sender")
     await expect(number).to_have_attribute("aria-invalid", "true")
     await expect(number).to_be_focused()
-    await expect(number).to_have_value("no number at all")
     await expect(dialog.get_by_label("Provider")).to_have_value("vonage")
+    await expect(dialog.get_by_label("API key")).to_have_value("0a1b2c3d")
     await expect(dialog.get_by_label("API secret")).to_have_value(secret)
     await number.fill("+4915112345678")
     await dialog.get_by_role("button", name="Connect").click()

@@ -11,6 +11,7 @@ from starlette.routing import BaseRoute
 
 from hookvault.admin.ask import Answer, part
 from hookvault.admin.form import Form
+from hookvault.admin.people import list_people, named_label
 from hookvault.admin.route import deed, page
 from hookvault.admin.visit import Visit
 from hookvault.admin.webhooks.fields import (
@@ -162,7 +163,7 @@ async def _show(
     values = context["values"]
     kind = values.get("authType", "none")
     if answer is not None and answer.status == 412:
-        who = await author(visit, webhook.updated_by) if webhook else "somebody"
+        who = named_label(webhook.updated_by, await list_people(visit)) if webhook else "somebody"
         answer = replace(answer, data={**answer.data, "detail": _changed(who)})
     return visit.show_form(
         _FORM,
@@ -191,16 +192,6 @@ def _show_auth(visit: Visit, webhook: Webhook, values: dict[str, str], answer: A
         auth_types=AUTH_TYPES,
         mark=_mark(webhook, values.get("authType", "none")),
     )
-
-
-async def author(visit: Visit, label: str) -> str:
-    """Who made or changed something, by the label that is stored with it."""
-    kind, _, identifier = label.partition(":")
-    if kind != "user":
-        return {"api_key": "an API key", "python": "the application"}.get(kind, label)
-    page_of = await visit.app.accounts.admins.list_admins(limit=200)
-    found = next((user for user in page_of.items if str(user.id) == identifier), None)
-    return (found.name or found.email) if found else "a former admin"
 
 
 def _changed(who: str) -> str:

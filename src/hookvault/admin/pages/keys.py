@@ -126,11 +126,10 @@ async def start_rekey(visit: Visit) -> Response:
     """Begins to rekey."""
     form = await visit.form()
     values = {"kind": form.text("kind"), "tenantId": form.text("tenantId")}
-    if values["kind"] == "all":
-        _check_typed(form, ALL)
-    elif not values["tenantId"]:
-        wrong = [{"field": "tenantId", "message": "Name the tenant."}]
-        return await _rekey_form(visit, values, Answer(422, {"detail": "", "errors": wrong}))
+    if values["kind"] == "all" and form.text("confirm") != ALL:
+        return await _rekey_form(visit, values, _wrong("confirm", f"Type {ALL} to confirm. Nothing was changed."))
+    if values["kind"] != "all" and not values["tenantId"]:
+        return await _rekey_form(visit, values, _wrong("tenantId", "Name the tenant."))
     body = {} if values["kind"] == "all" else {"tenantId": values["tenantId"]}
     answer = await visit.ask("POST", f"{_KEYS}/rekey", body)
     if not answer.ok:
@@ -189,6 +188,10 @@ async def _retire_form(visit: Visit, values: dict[str, str], answer: Answer | No
     if key is None:
         raise NotFoundError("This database has never known such a master key.", code="key_not_found")
     return visit.show_form("keys/retire.html", "Retire master key", answer=answer, key=key, values=values)
+
+
+def _wrong(field: str, message: str) -> Answer:
+    return Answer(422, {"detail": "", "errors": [{"field": field, "message": message}]})
 
 
 async def _rekey_form(visit: Visit, values: dict[str, str], answer: Answer | None = None) -> Response:

@@ -13,16 +13,16 @@ from hookvault.admin.board.tiles import Tile, calls_tile, failed_tile, success_t
 from hookvault.admin.board.timeline import results
 from hookvault.admin.charts.bars import stacked
 from hookvault.admin.charts.table import timeline_table
+from hookvault.admin.happening import title
+from hookvault.admin.people import list_people, named
 from hookvault.admin.route import page
 from hookvault.admin.shown import number
 from hookvault.admin.visit import Visit
-from hookvault.audit.model import AuditEvent
 from hookvault.errors import NotFoundError
 
 _HOURS = 24
 _TENANTS = 6
 _EVENTS = 8
-_USERS = 200  # whose names are known; of others the id is shown
 
 Load = Callable[[Visit], Awaitable[Mapping[str, Any]]]
 
@@ -62,13 +62,10 @@ async def load_busy(visit: Visit) -> Mapping[str, Any]:
 async def load_events(visit: Visit) -> Mapping[str, Any]:
     """The last events of the audit log."""
     events = (await visit.app.audit.list_all(limit=_EVENTS)).items
-    users = (await visit.app.accounts.admins.list_admins(limit=_USERS)).items
-    names = {str(user.id): user.name or user.email for user in users}
-    return {"events": [(event, names.get(event.actor_id, _actor(event))) for event in events]}
-
-
-def _actor(event: AuditEvent) -> str:
-    return event.actor_type if event.actor_type == event.actor_id else f"{event.actor_type} {event.actor_id}"
+    people = await list_people(visit)
+    return {
+        "events": [(event, title(event.action), named(event.actor_type, event.actor_id, people)) for event in events]
+    }
 
 
 # By name, with the classes of their places.

@@ -9,8 +9,9 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute
 
 from hookvault.admin.charts.series import zone_name
-from hookvault.admin.pages.draft import api_path, author, base_path, find, require_writer, show_secret
+from hookvault.admin.pages.draft import api_path, base_path, find, require_writer, show_secret
 from hookvault.admin.pages.trial import trial_context
+from hookvault.admin.people import list_people, named_label
 from hookvault.admin.route import deed, page
 from hookvault.admin.visit import Visit
 from hookvault.admin.webhooks.fields import mark_of
@@ -40,7 +41,7 @@ async def show_webhook(visit: Visit) -> Response:
         trial_context(visit, webhook, in_page=True) if tab == "test" else {"webhook": webhook, "root": base_path(visit)}
     )
     if tab == "setup":
-        context |= _setup(visit, webhook) | {"author": await author(visit, webhook.updated_by)}
+        context |= _setup(visit, webhook) | {"author": named_label(webhook.updated_by, await list_people(visit))}
     asked = RANGES.get(visit.query.get("range", ""), RANGES["24h"])
     return visit.render(
         "webhooks/webhook.html",

@@ -16,6 +16,14 @@
     }
   };
 
+  // Last in the top layer, so above an open dialog; and inside it, since whatever is not is inert then. `leaving` is emptied now.
+  const showToasts = (leaving = null) => {
+    const area = document.getElementById("toasts");
+    const dialogs = [...document.querySelectorAll("dialog[open]")].filter((dialog) => dialog !== leaving);
+    if (area.matches(":popover-open")) area.hidePopover();
+    (dialogs.at(-1) ?? document.body).append(area);
+    if (area.childElementCount) area.showPopover();
+  };
   const toast = (text, kind = "") => {
     const area = document.getElementById("toasts");
     if (!area || !text) return;
@@ -31,11 +39,10 @@
     close.addEventListener("click", () => box.remove());
     box.append(words, close);
     area.append(box);
-    if (area.matches(":popover-open")) area.hidePopover();
-    area.showPopover(); // last in the top layer, so above an open dialog
+    showToasts();
     if (kind !== "bad") setTimeout(() => box.remove(), 6000);
   };
-  window.hookvault = { toast };
+  window.hookvault = { toast, showToasts };
   document.addEventListener("toast", (event) => toast(event.detail.text ?? event.detail.value, event.detail.kind));
 
   const copy = async (button) => {

@@ -18,6 +18,7 @@
     const target = tasks.find((task) => task.type === "main")?.target;
     if (!(target instanceof Element)) return;
     const dialog = target.closest("dialog");
+    if (target.querySelector("#toasts")) window.hookvault.showToasts(dialog);
     const typed = new Map();
     const form = target.matches("form") ? target : target.querySelector("form");
     for (const field of form?.querySelectorAll("input[type=password], [data-keep]") ?? []) {
@@ -49,7 +50,9 @@
     }
   });
   document.addEventListener("close", (event) => {
-    if (isDialog(event.target)) event.target.replaceChildren();
+    if (!isDialog(event.target)) return;
+    if (event.target.querySelector("#toasts")) window.hookvault.showToasts(event.target);
+    event.target.replaceChildren();
   }, true);
   // The form over which one had to sign in again stays open, with what was typed.
   document.addEventListener("signed-in", () => document.getElementById("signin").close());
