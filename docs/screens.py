@@ -23,15 +23,16 @@ from playwright.async_api import Browser, Locator, Page, async_playwright
 
 ROOT = Path(__file__).parents[1]
 FOLDER = Path(__file__).with_name("screens")
-WIDTH, HEIGHT = 1280, 800
+SIZE = (1280, 800)
 # Of what is worth more, so that it shows whole.
-HEIGHTS = {
-    "overview": 1010,
-    "overview-dark": 1010,
-    "integrations": 850,
-    "whatsapp": 1150,
-    "sms": 1060,
-    "rotation": 1120,
+SIZES = {
+    "overview": (1440, 976),
+    "overview-dark": (1440, 976),
+    "integrations": (1280, 850),
+    "whatsapp": (1280, 1150),
+    "sms": (1280, 1060),
+    "webhooks": (1440, 800),
+    "rotation": (1280, 1120),
 }
 ZONE = "Europe/Berlin"
 EMAIL, PASSWORD = "mira@example.com", "pictures of an invented platform"
@@ -179,7 +180,6 @@ def _demo() -> Iterator[str]:
 async def _page(browser: Browser, base: str, theme: str) -> AsyncIterator[Page]:
     context = await browser.new_context(
         base_url=base,
-        viewport={"width": WIDTH, "height": HEIGHT},
         color_scheme="dark" if theme == "dark" else "light",
         timezone_id=ZONE,
         locale="en-GB",
@@ -197,7 +197,8 @@ async def _page(browser: Browser, base: str, theme: str) -> AsyncIterator[Page]:
 
 
 async def _take(page: Page, taking: Taking, name: str) -> None:
-    await page.set_viewport_size({"width": WIDTH, "height": HEIGHTS.get(name, HEIGHT)})
+    width, height = SIZES.get(name, SIZE)
+    await page.set_viewport_size({"width": width, "height": height})
     shown = await taking(page)
     await page.wait_for_function(LOADED)
     await page.mouse.move(0, 0)

@@ -127,3 +127,13 @@ def test_the_wheel_holds_the_assets(hook, tmp_path):
     assert re.findall(r'<symbol id="([a-z0-9-]+)" viewBox="0 0 24 24"', sprite) == hook["ICONS"]
     assert "sourceMappingURL" not in htmx
     assert fonts == [b"wOF2"] * 2
+
+
+def test_pages_name_only_icons_that_are_there(hook):
+    """An icon without a drawing would leave a hole, and nothing else would tell."""
+    templates = (ROOT / "src/hookvault/admin/templates").rglob("*.html")
+    text = "\n".join(path.read_text("utf-8") for path in templates)
+    named = re.findall(
+        r'\bicon\("([a-z0-9-]+)"|\bempty\("([a-z0-9-]+)"|\bopens\([^{}]*?, "[^"]*", "([a-z0-9-]+)"', text
+    )
+    assert {name for names in named for name in names if name} - {"primary"} - set(hook["ICONS"]) == set()
