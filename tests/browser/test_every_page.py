@@ -21,7 +21,7 @@ def test_the_atlas_has_every_page():
 async def test_every_page(browser, world):
     async with watched(browser, **CALM) as page:
         await world.scene.enter(page)
-        traveller, titles = Traveller(page), {}
+        traveller = Traveller(page)
         for path in world.paths(atlas.PAGES):
             await traveller.go(world.scene.base + path)
             await traveller.read_heads(path, titles)
@@ -68,7 +68,7 @@ async def _check_fits(page, traveller, path):
 async def test_every_dialog_by_its_address(browser, world):
     async with watched(browser, **CALM) as page:
         await world.scene.enter(page)
-        traveller, titles = Traveller(page), {}
+        traveller = Traveller(page)
         for path in world.paths(atlas.DIALOGS):
             await traveller.go(world.scene.base + path)
             if await page.locator("h1, h2").count() == 0:
@@ -118,7 +118,7 @@ async def test_an_empty_installation(browser, bare, theme):
     """Every page that there is without a tenant says what is not there yet, and is as good."""
     async with watched(browser, **CALM | {"color_scheme": theme}) as page:
         await bare.enter(page)
-        traveller, titles = Traveller(page), {}
+        traveller = Traveller(page)
         for path in [path for paths in atlas.PAGES.values() for path in paths if "{" not in path]:
             await traveller.go(bare.base + path)
             await traveller.read_heads(path, titles)
