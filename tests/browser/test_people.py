@@ -172,7 +172,7 @@ async def _recovered(browser, scene, who, code, *, works):
 
 
 WRITING = (
-    "New tenant|Connect|Add webhook|Edit|Test|Test all|Import|Replay|Enable\\b|Disable\\b|Delete|Rotate|Rekey|Scan now|"
+    "New tenant|Connect|Add webhook|Edit|Test|Test all|Import|Replay\\b|Enable\\b|Disable\\b|Delete|Rotate|Rekey|Scan now|"
     "New API key|Revoke|Invite somebody|Remove|Save|Suspend|Actions for|More for order|Add a header"
 )
 

@@ -180,6 +180,7 @@ async def test_a_session_that_ends_over_a_form_loses_nothing_of_it(page, scene, 
 async def test_a_session_that_ends_over_a_page_asks_on_the_next_click(page, scene, shop):
     page.witness.expect("401")
     who = await scene.enter(page, "owner", "/tenants")
+    await page.wait_for_load_state("networkidle")  # else its figures ask to sign in as well
     await _end_sessions(scene, who)
     await page.get_by_role("link", name="New tenant").first.click()
     again = page.get_by_role("dialog")

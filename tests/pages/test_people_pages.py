@@ -121,6 +121,14 @@ async def test_a_link_is_shown_once_where_no_mail_carries_it(owner_page, no_mail
     assert re.search(rf"{email} by \S+ Admin Revoked", words(await owner_page.get("/users")))
 
 
+@pytest.mark.parametrize("came_from", ["none", "cross-site"])
+async def test_a_link_is_opened_from_wherever_the_mail_is_read(owner_page, app, no_mail, site, came_from):
+    _, path = await invited(owner_page)
+    async with browser(app, asgi=site, **{"sec-fetch-site": came_from}) as mail:
+        assert (await mail.get(path)).status_code == 200
+        assert (await mail.post(path, data={})).status_code == 403
+
+
 async def test_an_invitation_is_accepted_and_its_admin_signs_in(owner_page, stranger, no_mail):
     email, path = await invited(owner_page, "viewer")
     page = await stranger.get(path)

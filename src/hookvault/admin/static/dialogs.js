@@ -17,6 +17,10 @@
     const { ctx, tasks } = event.detail;
     const target = tasks.find((task) => task.type === "main")?.target;
     if (!(target instanceof Element)) return;
+    if (target.id === "signin" && target.open) { // asked already, by another part of the page; what is typed there stays
+      event.preventDefault();
+      return;
+    }
     const dialog = target.closest("dialog");
     if (target.querySelector("#toasts")) window.hookvault.showToasts(dialog);
     const typed = new Map();
