@@ -1,8 +1,11 @@
 """Without scripts every page can be read, and what comes by itself with them is a link away."""
 
 import atlas
+import pytest
 
 from witness import watched
+
+pytestmark = pytest.mark.timeout(300, func_only=True)
 
 PLAIN = {"java_script_enabled": False, "viewport": {"width": 1440, "height": 900}}
 
@@ -20,7 +23,7 @@ async def test_every_page_says_what_it_is_about(browser, world):
                 bad.append(f"{path}: says nothing")
             if await waits.count() > 0 and not linked:
                 bad.append(f"{path}: {await waits.count()} parts have no link to them")
-        assert bad == []
+        assert not bad, "\n".join(bad)
 
 
 async def test_the_links_lead_to_the_parts(browser, world):
