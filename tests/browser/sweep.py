@@ -69,7 +69,6 @@ class Traveller:
     def complain(self, url, text):
         """Keeps what is wrong with an address."""
         self.found.append(f"{url}: {text}")
-        print(f"{url}: {text}", file=open("/tmp/h/b2-found.log", "a"))
 
     def _began(self, request):
         self.asked.add(request.url)
