@@ -53,6 +53,7 @@ async def _furnish(scene):
     await app.accounts.admins.update_admin(made.user.id, {"name": NASTY[:100]})
     return {
         "tenant": TENANT,
+        "secret": "apiSecret",
         "webhook": str(webhook.id),
         "call": str(called.call_id),
         "key": str(key.key.id),

@@ -50,7 +50,7 @@ async def test_the_first_tab_skips_to_the_content(browser, world):
 async def test_a_dialog_keeps_the_focus_and_gives_it_back(browser, world):
     async with watched(browser, **CALM) as page:
         await _opened(page, world)
-        opener = page.get_by_role("link", name="Edit SMS")
+        opener = page.get_by_role("link", name="Edit SMS", exact=True)
         await opener.focus()
         await page.keyboard.press("Enter")
         await page.locator("dialog[open] form").wait_for()
