@@ -51,7 +51,6 @@ PAGES = {
     "/tenants/{tenant}/webhooks": ["/tenants/{tenant}/webhooks"],
     "/users": ["/users"],
     _HOOK: ["/tenants/{tenant}/webhooks/{webhook}"],
-    f"{_HOOK}/test": ["/tenants/{tenant}/webhooks/{webhook}/test"],
 }
 # What opens as a dialog over a page, and is a page of its own without scripts.
 DIALOGS = {
@@ -62,6 +61,7 @@ DIALOGS = {
     f"{_DELIVERY}/expunge": ["/tenants/{tenant}/deliveries/{delivery}/expunge"],
     "/tenants/{tenant}/webhooks/new": ["/tenants/{tenant}/webhooks/new"],
     f"{_HOOK}/duplicate": ["/tenants/{tenant}/webhooks/{webhook}/duplicate"],
+    f"{_HOOK}/test": ["/tenants/{tenant}/webhooks/{webhook}/test"],
     f"{_HOOK}/edit": ["/tenants/{tenant}/webhooks/{webhook}/edit"],
     f"{_HOOK}/auth": ["/tenants/{tenant}/webhooks/{webhook}/auth"],
     f"{_HOOK}/rotate": ["/tenants/{tenant}/webhooks/{webhook}/rotate"],
@@ -69,7 +69,7 @@ DIALOGS = {
     "/tenants/{tenant}/integrations/{kind}/edit": [
         f"/tenants/{{tenant}}/integrations/{kind}/edit" for kind in ("n8n", "whatsapp", "sms")
     ],
-    "/tenants/{tenant}/integrations/{kind}/secrets/{field}": ["/tenants/{tenant}/integrations/sms/secrets/authToken"],
+    "/tenants/{tenant}/integrations/{kind}/secrets/{field}": ["/tenants/{tenant}/integrations/sms/secrets/{secret}"],
     "/tenants/{tenant}/integrations/{kind}/remove": ["/tenants/{tenant}/integrations/sms/remove"],
     **{
         f"/tenants/{{tenant}}/integrations/{{kind}}/rotation/{act}": [
@@ -151,7 +151,9 @@ async def furnish(scene, calls=1500):
         names |= {name: str(await connection.fetchval(query)) for name, query in _OTHERS.items()}
     finally:
         await connection.close()
-    return World(scene, {**names, "tenant": TENANT, "replay": str(replay.id), "invited": invited})
+    return World(
+        scene, {**names, "tenant": TENANT, "secret": "authToken", "replay": str(replay.id), "invited": invited}
+    )
 
 
 _INVITED = "UPDATE user_invitations SET token_hash = $1 WHERE email = 'to-be-invited@example.com'"

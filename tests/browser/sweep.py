@@ -48,7 +48,7 @@ class Traveller:
             await self.page.set_viewport_size({"width": width, "height": 900})
             over = await self.page.evaluate(OVER)
             if over > 0:
-                self.complain(url, f"{over} px too wide at {width}: {await self.page.evaluate(_WIDE)}")
+                self.complain(url, f"{over} px too wide at {width}: {await self.page.evaluate(WIDE)}")
 
     async def in_dark(self, url):
         """The contrasts in the dark theme."""
@@ -79,5 +79,5 @@ class Traveller:
         self._open.discard(request)
 
 
-_WIDE = """[...document.querySelectorAll('body *')].filter(e => e.getBoundingClientRect().right > innerWidth + 1)
+WIDE = """[...document.querySelectorAll('body *')].filter(e => e.getBoundingClientRect().right > innerWidth + 1)
     .slice(0, 4).map(e => e.tagName + '.' + e.className).join(' ')"""

@@ -9,6 +9,8 @@ from sweep import OVER, Traveller
 
 from witness import axe, watched
 
+pytestmark = pytest.mark.timeout(300, func_only=True)
+
 CALM = {"reduced_motion": "reduce", "viewport": {"width": 1440, "height": 900}, "color_scheme": "light"}
 OPEN = """url => htmx.ajax('GET', url, {target: '#dialog', swap: 'innerHTML'})"""
 
@@ -27,7 +29,7 @@ async def test_every_page(browser, world):
             await traveller.read_heads(path, titles)
             await traveller.look(path)
             await traveller.in_dark(path)
-        assert traveller.found == []
+        assert not traveller.found, "\n".join(traveller.found)
         missed = [path for path in atlas.LAZY if not _asked_for(path, traveller.asked)]
         assert missed == []
 
@@ -51,7 +53,7 @@ async def test_every_dialog(browser, world):
             await _check_fits(page, traveller, path)
             await page.keyboard.press("Escape")
             await page.locator("dialog[open]").wait_for(state="detached")
-        assert traveller.found == []
+        assert not traveller.found, "\n".join(traveller.found)
 
 
 async def _check_fits(page, traveller, path):
@@ -74,7 +76,7 @@ async def test_every_dialog_by_its_address(browser, world):
             if await page.locator("h1, h2").count() == 0:
                 traveller.complain(path, "has no heading")
             await traveller.look(path)
-        assert traveller.found == []
+        assert not traveller.found, "\n".join(traveller.found)
 
 
 async def test_the_doors(browser, world):
@@ -86,7 +88,7 @@ async def test_the_doors(browser, world):
             await traveller.go(world.scene.base + path, status)
             await traveller.look(path)
             await traveller.in_dark(path)
-        assert traveller.found == []
+        assert not traveller.found, "\n".join(traveller.found)
 
 
 async def test_parts_files_and_faults(browser, world):
@@ -123,4 +125,4 @@ async def test_an_empty_installation(browser, bare, theme):
             await traveller.go(bare.base + path)
             await traveller.read_heads(path, titles)
             await traveller.look(path)
-        assert traveller.found == []
+        assert not traveller.found, "\n".join(traveller.found)

@@ -4,19 +4,21 @@ import json
 
 import atlas
 import pytest
-from sweep import Traveller
+from sweep import WIDE, Traveller
 
 from canary import CANARY, MARK, planted
 from n8n import Answer
 from scene import played
 from witness import watched
 
+pytestmark = pytest.mark.timeout(300, func_only=True)
+
 SCRIPT = "<script>window.__x = 1; alert(1)</script>"
 IMAGE = '"><img src=x onerror="window.__x = 1">'
-BRACES = "{{7*7}}${7*7}<%= 7*7 %>"
+BRACES = "}{{7*7}}${7*7}<%= 7*7 %>"
 TURNED = "\u202egnp.exe"
 LONG = "W" * 200
-NASTY = f"{SCRIPT}{IMAGE}{BRACES}{TURNED}"
+NASTY = f"{SCRIPT}{IMAGE}{BRACES}"
 TENANT = "hostile"
 
 
@@ -35,22 +37,23 @@ async def _furnish(scene):
     )
     sms = {"provider": "vonage", "apiKey": planted("sms-key"), "apiSecret": planted("sms"), "phoneNumber": "4915112345"}
     await app.integrations.configure(TENANT, "sms", sms, create=True)
-    scene.n8n.answers["/webhook/nasty"] = Answer(500, json.dumps({"message": NASTY, LONG: LONG}).encode())
+    scene.n8n.answers["/webhook/nasty"] = Answer(500, json.dumps({"message": NASTY + TURNED, LONG: LONG}).encode())
     fields = {
         "webhook_url": scene.n8n.url("/webhook/nasty"),
         "auth_type": "header",
         "auth_token": planted("header-token"),
-        "auth_config": {"headerName": "X-" + "h" * 100},
+        "auth_config": {"headerName": "X-" + "h" * 62},
         "static_headers": {"X-Static": planted("static-header")},
     }
-    webhook = await app.webhooks.create_n8n_webhook(TENANT, "w" * 100, description=NASTY + LONG, **fields)
-    payload = {"text": NASTY, LONG: [LONG, SCRIPT, IMAGE]}
-    called = await app.webhooks.call_webhook(TENANT, "w" * 100, payload, triggered_by=NASTY[:100])
+    webhook = await app.webhooks.create_n8n_webhook(TENANT, "w" * 64, description=NASTY + LONG, **fields)
+    payload = {"text": NASTY + TURNED, LONG: [LONG, SCRIPT, IMAGE]}
+    called = await app.webhooks.call_webhook(TENANT, "w" * 64, payload, triggered_by=NASTY[:100])
     key = await app.api_keys.create_api_key(NASTY[:100], tenant_id=TENANT)
     made = await app.admins.create_admin("nasty@example.com", role="admin")
     await app.accounts.admins.update_admin(made.user.id, {"name": NASTY[:100]})
     return {
         "tenant": TENANT,
+        "secret": "apiSecret",
         "webhook": str(webhook.id),
         "call": str(called.call_id),
         "key": str(key.key.id),
@@ -80,7 +83,7 @@ async def test_nothing_runs_and_everything_fits(browser, lair):
         for path in _addresses(lair):
             await traveller.go(lair.scene.base + path)
             await _check(page, traveller, path)
-        assert traveller.found == []
+        assert not traveller.found, "\n".join(traveller.found)
     assert said == []
     seen = CANARY.responses[before:]
     assert len(seen) > 50  # pages, and the parts that they asked for
@@ -90,12 +93,12 @@ async def test_nothing_runs_and_everything_fits(browser, lair):
 async def _check(page, traveller, path):
     over = await page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
     if over > 0:
-        traveller.complain(path, f"{over} px too wide")
+        traveller.complain(path, f"{over} px too wide: {await page.evaluate(WIDE)}")
     if await page.evaluate("window.__x"):
         traveller.complain(path, "ran a script of somebody")
     if await page.locator("main img[src='x'], main script").count():
         traveller.complain(path, "has somebody's element")
-    if ">49" in await page.locator("main").inner_text():
+    if "}49" in await page.evaluate("document.body.textContent"):
         traveller.complain(path, "worked out what was in braces")
 
 

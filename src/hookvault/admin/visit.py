@@ -139,6 +139,19 @@ class Visit:
             return self.render(template, status=status, **context)
         return self.render("form.html", status=status, form_template=template, **context)
 
+    def show_part(self, template: str, heading: str, back: tuple[str, str], **context: Any) -> Response:
+        """A part of a page; as a page of its own where it is opened by its address, or without scripts.
+
+        Args:
+            template: The part's own.
+            heading: What it is called as a page.
+            back: The page that it belongs to: its address and what it is called.
+            context: What the template is given.
+        """
+        if self.is_partial:
+            return self.render(template, **context)
+        return self.render("alone.html", part_template=template, heading=heading, back=back, **context)
+
     def done(self, url: str | None = None, *, said: str = "") -> Response:
         """After a change: goes on to a page, or to the one that is shown again, and says there what was done."""
         if not self.is_scripted:

@@ -50,7 +50,8 @@ async def list_deliveries(visit: Visit) -> Response:
 
 async def show_ledger(visit: Visit) -> Response:
     """The account of all deliveries, which is counted: it comes after the page."""
-    return visit.render("deliveries/ledger.html", ledger=await visit.app.ledger())
+    ledger, back = await visit.app.ledger(), ("/deliveries", "Deliveries")
+    return visit.show_part("deliveries/ledger.html", "The account of all deliveries", back, ledger=ledger)
 
 
 async def show_delivery(visit: Visit) -> Response:

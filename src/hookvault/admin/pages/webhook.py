@@ -64,7 +64,9 @@ async def show_health(visit: Visit) -> Response:
     webhook = await find(visit)
     health = await visit.app.figures.list_health(webhook.tenant_id)
     found = next((each for each in health if each.webhook_id == webhook.id), None)
-    return visit.render("webhooks/health.html", standing=found, thresholds=THRESHOLDS, judged=JUDGED)
+    return visit.show_part(
+        "webhooks/health.html", "Health", _back(webhook), standing=found, thresholds=THRESHOLDS, judged=JUDGED
+    )
 
 
 async def show_counted(visit: Visit) -> Response:
@@ -80,8 +82,10 @@ async def show_counted(visit: Visit) -> Response:
         webhook.tenant_id, asked.interval, start=start, end=end, zone=zone if "/" in zone else "UTC", **of
     )
     groups = await figures.list_errors(webhook.tenant_id, start, end, **of)
-    return visit.render(
+    return visit.show_part(
         "webhooks/counted.html",
+        "Figures",
+        _back(webhook),
         asked=asked,
         tiles=make_tiles(summary),
         results=draw_results(points, asked, end, visit.zone if "/" in zone else UTC),
@@ -99,7 +103,13 @@ async def show_recent(visit: Visit) -> Response:
     waiting = await visit.app.deliveries.list_deliveries(
         webhook.tenant_id, DeliveryFilter(("pending", "held"), webhook.id), limit=_WAITING_SHOWN
     )
-    return visit.render("webhooks/recent.html", webhook=webhook, calls=calls.items, waiting=waiting)
+    return visit.show_part(
+        "webhooks/recent.html", "Last calls", _back(webhook), webhook=webhook, calls=calls.items, waiting=waiting
+    )
+
+
+def _back(webhook: Webhook) -> tuple[str, str]:
+    return f"/tenants/{webhook.tenant_id}/webhooks/{webhook.id}", webhook.workflow_name
 
 
 async def show_rotation(visit: Visit) -> Response:

@@ -135,6 +135,13 @@
     if (button) button.disabled = event.target.value.trim() !== wanted;
   });
 
+  // Where a part is put anew, the focus stays on what has the same id.
+  let held = "";
+  document.addEventListener("htmx:before:swap", () => { held = document.activeElement?.id ?? ""; });
+  document.addEventListener("htmx:after:swap", () => {
+    if (held && document.activeElement === document.body) document.getElementById(held)?.focus();
+  });
+
   document.addEventListener("htmx:error", (event) => {
     if (event.detail?.error?.name === "AbortError") return;
     toast("The server did not answer. Nothing was changed as far as we know; try again.", "bad");
