@@ -23,7 +23,7 @@ def test_the_atlas_has_every_page():
 async def test_every_page(browser, world):
     async with watched(browser, **CALM) as page:
         await world.scene.enter(page)
-        traveller = Traveller(page)
+        traveller, titles = Traveller(page), {}
         for path in world.paths(atlas.PAGES):
             await traveller.go(world.scene.base + path)
             await traveller.read_heads(path, titles)
@@ -120,7 +120,7 @@ async def test_an_empty_installation(browser, bare, theme):
     """Every page that there is without a tenant says what is not there yet, and is as good."""
     async with watched(browser, **CALM | {"color_scheme": theme}) as page:
         await bare.enter(page)
-        traveller = Traveller(page)
+        traveller, titles = Traveller(page), {}
         for path in [path for paths in atlas.PAGES.values() for path in paths if "{" not in path]:
             await traveller.go(bare.base + path)
             await traveller.read_heads(path, titles)
