@@ -5,8 +5,9 @@ from html import unescape
 
 
 def words(answer):
-    """What a page says, without its markup."""
+    """What a page says on a wide screen, without its markup."""
     text = re.sub(r"<(script|style|svg)\b.*?</\1>", " ", answer.text, flags=re.DOTALL)
+    text = re.sub(r'<span class="[^"]*show-narrow">.*?</span>', " ", text, flags=re.DOTALL)
     return " ".join(unescape(re.sub(r"<[^>]+>", " ", text)).split())
 
 
