@@ -9,6 +9,7 @@ WIDTHS = (390, 768, 1440)
 OVER = "document.documentElement.scrollWidth - window.innerWidth"
 _WAITING = "document.querySelectorAll('.htmx-request, [aria-busy=true], .waiting').length"
 _PATIENCE_S = 15
+_DRAWN = "() => new Promise(done => setTimeout(() => requestAnimationFrame(() => requestAnimationFrame(done)), 50))"
 
 
 class Traveller:
@@ -53,6 +54,7 @@ class Traveller:
     async def in_dark(self, url):
         """The contrasts in the dark theme."""
         await self.page.emulate_media(color_scheme="dark")
+        await self.page.evaluate(_DRAWN)
         for line in await axe(self.page, "color-contrast"):
             self.complain(url, f"dark: {line}")
         await self.page.emulate_media(color_scheme="light")

@@ -91,7 +91,7 @@ async def ask(
         version: What the change was made for; anything else is then refused (412).
     """
     api: ASGIApp = request.app.state.api
-    sent = b"" if body is None else json.dumps(body).encode()
+    sent = b"" if body is None else json.dumps(body, ensure_ascii=False).encode("utf-8", "surrogatepass")
     asked = urlencode({name: value for name, value in (query or {}).items() if value is not None})
     scope = _scope(request, method, path, asked)
     if body is not None:

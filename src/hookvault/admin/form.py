@@ -1,5 +1,7 @@
 """What a form submitted: bounded, and read as what the API takes."""
 
+import json
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -46,9 +48,10 @@ class Form:
         except ValueError:
             pass
         try:
-            return float(text)
+            value = float(text)
         except ValueError:
             return text
+        return value if math.isfinite(value) else text
 
     def lines(self, name: str) -> list[str]:
         """The lines of a field that are not empty."""
@@ -86,6 +89,27 @@ async def read_form(request: Request) -> Form:
     except ValueError:
         raise TooLargeError("The form has too many fields.") from None
     return Form(tuple(pairs))
+
+
+def read_json(text: str) -> Any:
+    """A text as JSON (RFC 8259).
+
+    Raises:
+        ValueError: it is none, nested too deep, or holds NaN, Infinity, or a number beyond all.
+    """
+    try:
+        return json.loads(text, parse_constant=_refuse, parse_float=_finite)
+    except RecursionError:
+        raise ValueError("nested too deep") from None
+
+
+def _refuse(word: str) -> Any:
+    raise ValueError(word)
+
+
+def _finite(digits: str) -> float:
+    value = float(digits)
+    return value if math.isfinite(value) else _refuse(digits)
 
 
 def nested(values: Mapping[str, Any]) -> dict[str, Any]:

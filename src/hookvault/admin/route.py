@@ -20,6 +20,16 @@ def page(path: str, handler: Handler, *, who: Who = "signed_in") -> Route:
     return Route(path, _guarded(handler, who), methods=["GET"])
 
 
+def blank(path: str, handler: Handler) -> Route:
+    """A form to be filled in: shown only to who may submit it."""
+
+    async def show(visit: Visit) -> Response:
+        visit.require_writer()
+        return await handler(visit)
+
+    return page(path, show)
+
+
 def deed(path: str, handler: Handler, *, who: Who = "signed_in") -> Route:
     """What a form of ours submits. Another site's form is refused by its origin, before anything is read."""
     return Route(path, _guarded(handler, who), methods=["POST"])

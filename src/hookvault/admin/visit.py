@@ -18,7 +18,7 @@ from hookvault.admin.render import Renderer
 from hookvault.analytics.period import find_zone
 from hookvault.api.cookie import session_cookie
 from hookvault.api.services import App
-from hookvault.errors import HookvaultError, InvalidError, UnauthorizedError
+from hookvault.errors import ForbiddenError, HookvaultError, InvalidError, UnauthorizedError, UnavailableError
 
 _MOST_SAID = 300
 
@@ -76,6 +76,12 @@ class Visit:
         """Whether the visitor says who may do what."""
         return self.session is not None and self.session.user.role == "owner"
 
+    def require_writer(self) -> None:
+        """Refuses a form to who may not submit it. Raises ForbiddenError, code `read_only`."""
+        if not self.may_write:
+            message = "You may read everything and change nothing. Ask an owner for the role admin."
+            raise ForbiddenError(message, code="read_only")
+
     def path(self, name: str) -> str:
         """A parameter of the path."""
         return str(self.request.path_params[name])
@@ -110,7 +116,7 @@ class Visit:
             context: What the template is given, besides `visit` and what the renderer gives every one.
         """
         text = self._renderer.render(template, self, **{"said": self._said(), **context})
-        response = HTMLResponse(text, status)
+        response = HTMLResponse(text.encode("utf-8", "replace"), status)  # a lone surrogate is nothing to fail by
         if events:
             response.headers["hx-trigger"] = json.dumps(events)
         if self._said() and not self.is_scripted:
@@ -182,7 +188,10 @@ class Visit:
 
     def _came_from(self) -> str:
         """The page that a form stood on, if it is one of ours."""
-        found = urlsplit(self.request.headers.get("referer", ""))
+        try:
+            found = urlsplit(self.request.headers.get("referer", ""))
+        except ValueError:
+            return "/"
         return own_path(found.path + (f"?{found.query}" if found.query else ""))
 
     def _with_cookies(self, response: Response) -> Response:
@@ -218,6 +227,8 @@ async def fault_page(request: Request, error: HookvaultError, *, status: int | N
         session = None
     visit = Visit(request, session if session and session.stage == "full" else None)
     shown = status or error.status
+    if session is None and shown == 503:  # what helps whoever runs this is in the log, and nobody else's matter
+        error = UnavailableError("Hookvault can't answer now. Try again in a moment.", code=error.code)
     template = "parts/fault.html" if visit.is_partial else "fault.html"
     response = visit.render(template, status=shown, error=error, title=HTTPStatus(shown).phrase, code=shown)
     if visit.is_scripted and (request.method != "GET" or not visit.is_partial):

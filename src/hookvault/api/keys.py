@@ -1,5 +1,6 @@
 """API keys over HTTP."""
 
+from contextlib import suppress
 from typing import Annotated
 from uuid import UUID
 
@@ -7,7 +8,7 @@ from fastapi import APIRouter, Path, Query
 
 from hookvault.api.context import Cursor, Limit, Services, Who, problems
 from hookvault.api.schemas import APIKeyIn, APIKeyOut, NewAPIKeyOut, PageOut
-from hookvault.errors import ForbiddenError
+from hookvault.errors import ForbiddenError, NotFoundError
 from hookvault.ids import NAME_PATTERN
 
 router = APIRouter(prefix="/api/platform/api-keys", tags=["API keys"])
@@ -35,5 +36,9 @@ async def create_api_key(app: Services, who: Who, body: APIKeyIn) -> NewAPIKeyOu
 
 @router.delete("/{keyId}", status_code=204, responses=problems())
 async def revoke_api_key(app: Services, who: Who, key_id: Annotated[UUID, Path(alias="keyId")]) -> None:
-    """Revokes an API key: refused here at once and everywhere within a second. Idempotent."""
+    """Revokes an API key: refused here at once and everywhere within a second. Idempotent. Only owners revoke platform keys."""
+    if not (who.principal and who.principal.is_owner):
+        with suppress(NotFoundError):
+            if (await app.api_keys.get_api_key(key_id)).tenant_id is None:
+                raise ForbiddenError("Only an owner revokes a platform key.", code="owner_only")
     await app.api_keys.revoke_api_key(key_id, actor=who.actor)

@@ -6,7 +6,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute
 
 from hookvault.admin.ask import Answer
-from hookvault.admin.pages.draft import api_path, base_path, require_writer
+from hookvault.admin.pages.draft import api_path, base_path
 from hookvault.admin.pages.trial import known_ids
 from hookvault.admin.route import deed
 from hookvault.admin.shown import plural
@@ -34,7 +34,7 @@ async def switch_many(visit: Visit) -> Response:
 
 async def remove_many(visit: Visit) -> Response:
     """Deletes the ticked webhooks once that is confirmed; asks for it before."""
-    require_writer(visit)
+    visit.require_writer()
     form = await visit.form()
     chosen = await _chosen(visit, form.all("id"))
     phrase = f"delete {len(chosen)}"

@@ -12,7 +12,7 @@ from hookvault.admin.ask import part
 from hookvault.admin.asked import RANGES, Asked, link, read_calls, read_given, typed, without
 from hookvault.admin.choice import Choice, choose_tenant, choose_webhook
 from hookvault.admin.inspect import Inspected, inspect_call
-from hookvault.admin.route import deed, page
+from hookvault.admin.route import blank, deed, page
 from hookvault.admin.visit import Visit
 from hookvault.analytics.cause import CAUSES
 from hookvault.analytics.filter import position_of
@@ -161,6 +161,6 @@ def _expunge_form(visit: Visit, call: WebhookCall, wrong: str = "", *, status: i
 ROUTES: Sequence[BaseRoute] = (
     page("/calls", list_calls),
     page("/calls/{callId:uuid}", show_call),
-    page("/calls/{callId:uuid}/expunge", ask_expunge),
+    blank("/calls/{callId:uuid}/expunge", ask_expunge),
     deed("/calls/{callId:uuid}/expunge", expunge),
 )

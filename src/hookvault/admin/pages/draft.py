@@ -27,7 +27,6 @@ from hookvault.admin.webhooks.fields import (
     typed_values,
     values_of,
 )
-from hookvault.errors import ForbiddenError
 from hookvault.ids import is_name
 from hookvault.webhooks.draft import derived
 from hookvault.webhooks.model import Webhook
@@ -38,7 +37,7 @@ _AUTH_FORM = "webhooks/auth.html"
 
 async def show_new(visit: Visit) -> Response:
     """The form of a new webhook."""
-    require_writer(visit)
+    visit.require_writer()
     return await _show(visit, "Add webhook", values=blank_values(), headers=[("0", "")])
 
 
@@ -54,7 +53,7 @@ async def create(visit: Visit) -> Response:
 
 async def show_copy(visit: Visit) -> Response:
     """The form of a new webhook, filled with what another one has, but for its secrets."""
-    require_writer(visit)
+    visit.require_writer()
     webhook = await find(visit)
     values = values_of(webhook) | {"workflowName": f"{webhook.workflow_name[:59]}-copy"}
     headers = [(str(number), name) for number, name in enumerate(webhook.static_headers)] or [("0", "")]
@@ -64,7 +63,7 @@ async def show_copy(visit: Visit) -> Response:
 
 async def show_edit(visit: Visit) -> Response:
     """The form of a change."""
-    require_writer(visit)
+    visit.require_writer()
     webhook = await find(visit)
     return await _show(
         visit, f"Edit {webhook.workflow_name}", values=values_of(webhook), headers=[("0", "")], webhook=webhook
@@ -86,7 +85,7 @@ async def edit(visit: Visit) -> Response:
 
 async def show_auth(visit: Visit) -> Response:
     """The form of how a webhook authenticates itself, and of nothing else."""
-    require_writer(visit)
+    visit.require_writer()
     webhook = await find(visit)
     return _show_auth(visit, webhook, values_of(webhook))
 
@@ -143,12 +142,6 @@ def api_path(visit: Visit, webhook: Webhook | None = None) -> str:
     """The API's address of the tenant's webhooks, or of one of them."""
     path = f"/api/platform/tenants/{part(visit.path('tenant'))}/webhooks"
     return f"{path}/{webhook.id}" if webhook else path
-
-
-def require_writer(visit: Visit) -> None:
-    """Refuses a form to who may not submit it. Raises ForbiddenError."""
-    if not visit.may_write:
-        raise ForbiddenError("You may read everything and change nothing. Ask an owner for the role admin.")
 
 
 async def _show(

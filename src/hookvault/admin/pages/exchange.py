@@ -9,7 +9,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute
 
 from hookvault.admin.ask import Answer, part
-from hookvault.admin.pages.draft import api_path, base_path, require_writer
+from hookvault.admin.pages.draft import api_path, base_path
 from hookvault.admin.route import deed, page
 from hookvault.admin.visit import Visit
 from hookvault.admin.webhooks.file import MOST, read_items, to_csv, to_json
@@ -41,7 +41,7 @@ async def export(visit: Visit) -> Response:
 
 async def bring_in(visit: Visit) -> Response:
     """What a file would do; with `apply`, does it, each webhook by the API's own route."""
-    require_writer(visit)
+    visit.require_writer()
     form, tenant = await visit.form(), await visit.app.tenants.get_tenant(visit.path("tenant"))
     text = form.raw("text").replace("\r\n", "\n")
     try:

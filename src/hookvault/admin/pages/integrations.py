@@ -9,7 +9,7 @@ from starlette.responses import Response
 from hookvault.admin.ask import Answer, part
 from hookvault.admin.card import IMAGES, TITLES, Card, make_card, mark_of
 from hookvault.admin.form import Form
-from hookvault.admin.route import deed, page
+from hookvault.admin.route import blank, deed, page
 from hookvault.admin.visit import Visit
 from hookvault.admin.whereabouts import where
 from hookvault.api.integrations import kind_of
@@ -287,13 +287,13 @@ def _api(tenant_id: str, kind: Kind) -> str:
 _ONE = "/tenants/{tenant}/integrations/{kind}"
 ROUTES = (
     page("/tenants/{tenant}/integrations", show_integrations),
-    page(f"{_ONE}/edit", show_edit),
+    blank(f"{_ONE}/edit", show_edit),
     deed(f"{_ONE}/edit", save),
     page(f"{_ONE}/fields", show_fields),
-    page(f"{_ONE}/secrets/{{field}}", show_replace),
+    blank(f"{_ONE}/secrets/{{field}}", show_replace),
     deed(f"{_ONE}/secrets/{{field}}", replace),
     deed(f"{_ONE}/test", test),
     deed(f"{_ONE}/enabled", switch),
-    page(f"{_ONE}/remove", show_remove),
+    blank(f"{_ONE}/remove", show_remove),
     deed(f"{_ONE}/remove", remove),
 )

@@ -20,6 +20,8 @@ _AT_ONCE = 25  # rows made before others in this process have their turn
 
 async def watch(visit: Visit) -> Response:
     """The calls that a filter takes, from now on, whatever range of time the page is about."""
+    if visit.request.method == "HEAD":
+        return Response(media_type="text/event-stream")  # nobody reads: no reader's place is taken
     asked = read_calls(read_given(visit.query), visit.zone)
     which = replace(asked.which, start=None, end=None)
     last = read_id(visit.request.headers.get("last-event-id"), "Last-Event-ID")

@@ -96,7 +96,7 @@ def _on(visit: Visit, answer: Answer, wanted: str) -> Response:
     after = own_path(wanted or "/")
     missing = _NEXT.get(answer.data.get("missing") or "")
     if visit.is_scripted:  # in a dialog over a page whose form waits
-        if missing == "/login/code":
+        if missing is not None:
             return visit.render("parts/signin.html", first=missing, values={}, failed=False, problem="")
         said = {"text": "You are signed in again. What you typed is still here.", "kind": ""}
         return visit.render("parts/nothing.html", events={"signed-in": {}, "toast": said})

@@ -9,7 +9,7 @@ from starlette.routing import Route
 from hookvault.admin.ask import Answer, part
 from hookvault.admin.card import TITLES, mark_of
 from hookvault.admin.form import Form
-from hookvault.admin.route import deed, page
+from hookvault.admin.route import blank, deed, page
 from hookvault.admin.visit import Visit
 from hookvault.admin.whereabouts import where
 from hookvault.api.integrations import kind_of
@@ -121,7 +121,7 @@ def _act_routes(act: str) -> tuple[Route, Route]:
             answer = await visit.ask("POST", f"{place.api}/{act}", version=_version(form))
         return visit.done(place.path, said=_ACTS[act].said) if answer.ok else _asked_again(visit, place, act, answer)
 
-    return page(f"{_ONE}/{act}", show), deed(f"{_ONE}/{act}", do)
+    return blank(f"{_ONE}/{act}", show), deed(f"{_ONE}/{act}", do)
 
 
 async def _page(visit: Visit, place: Place, *, told: tuple[str, str] | None = None, status: int = 200) -> Response:
@@ -184,7 +184,7 @@ async def _place(visit: Visit) -> Place:
 _ONE = "/tenants/{tenant}/integrations/{kind}/rotation"
 ROUTES = (
     page(_ONE, show_rotation),
-    page(f"{_ONE}/stage", show_stage),
+    blank(f"{_ONE}/stage", show_stage),
     deed(f"{_ONE}/stage", stage),
     deed(f"{_ONE}/test", test),
     deed(f"{_ONE}/switch", switch),

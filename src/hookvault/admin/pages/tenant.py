@@ -13,7 +13,7 @@ from hookvault.admin.charts.bars import stacked
 from hookvault.admin.charts.series import Series, Timeline, zone_name
 from hookvault.admin.charts.table import timeline_table
 from hookvault.admin.form import Form
-from hookvault.admin.route import deed, page
+from hookvault.admin.route import blank, deed, page
 from hookvault.admin.tiles import day_tiles
 from hookvault.admin.visit import Visit
 from hookvault.analytics.model import CallFilter
@@ -116,7 +116,7 @@ def _act_routes(act: str) -> tuple[Route, Route]:
         return await do_act(visit, act)
 
     path = f"/tenants/{{tenant}}/{act}"
-    return page(path, show), deed(path, do)
+    return blank(path, show), deed(path, do)
 
 
 def _asked_again(

@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from hookvault.admin.ask import part
 from hookvault.admin.charts.spark import spark_bars
-from hookvault.admin.route import deed, page
+from hookvault.admin.route import blank, deed, page
 from hookvault.admin.visit import Visit
 from hookvault.errors import InvalidError
 from hookvault.ids import is_name
@@ -76,7 +76,7 @@ def _stats_url(ids: list[str]) -> str:
 
 ROUTES = (
     page("/tenants", show_tenants),
-    page("/new-tenant", show_new),
+    blank("/new-tenant", show_new),
     deed("/new-tenant", create),
     page("/tenant-statistics", show_statistics),
 )

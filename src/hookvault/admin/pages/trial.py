@@ -9,7 +9,8 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute
 
 from hookvault.admin.ask import Answer
-from hookvault.admin.pages.draft import api_path, base_path, find, require_writer
+from hookvault.admin.form import read_json
+from hookvault.admin.pages.draft import api_path, base_path, find
 from hookvault.admin.route import deed, page
 from hookvault.admin.visit import Visit
 from hookvault.errors import HookvaultError, InvalidError
@@ -20,7 +21,7 @@ EXAMPLE = json.dumps({"test": True}, indent=2)
 
 async def show_trial(visit: Visit) -> Response:
     """The form of a test, with an example to send."""
-    require_writer(visit)
+    visit.require_writer()
     webhook = await find(visit)
     return visit.show_form(_FORM, f"Test {webhook.workflow_name}", **trial_context(visit, webhook))
 
@@ -32,8 +33,8 @@ async def try_webhook(visit: Visit) -> Response:
     context = trial_context(visit, webhook, payload, in_page=form.is_on("in_page"))
     heading = f"Test {webhook.workflow_name}"
     try:
-        body = {"payload": json.loads(payload), "call": is_sent}
-    except (ValueError, RecursionError) as error:
+        body = {"payload": read_json(payload), "call": is_sent}
+    except ValueError as error:
         return visit.show_form(_FORM, heading, answer=_not_json(error), **context)
     answer = await visit.ask("POST", f"{api_path(visit, webhook)}/test", body)
     if answer.ok:
@@ -43,7 +44,7 @@ async def try_webhook(visit: Visit) -> Response:
 
 async def show_trials(visit: Visit) -> Response:
     """The list of webhooks that are tested one after another; each row asks for its own test when its turn comes."""
-    require_writer(visit)
+    visit.require_writer()
     form = await visit.form()
     wanted = set(form.all("id"))
     found = await visit.app.webhooks.get_n8n_webhooks_by_tenant(visit.path("tenant"))

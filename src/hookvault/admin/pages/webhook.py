@@ -9,7 +9,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute
 
 from hookvault.admin.charts.series import zone_name
-from hookvault.admin.pages.draft import api_path, base_path, find, require_writer, show_secret
+from hookvault.admin.pages.draft import api_path, base_path, find, show_secret
 from hookvault.admin.pages.trial import trial_context
 from hookvault.admin.people import list_people, named_label
 from hookvault.admin.route import deed, page
@@ -25,6 +25,7 @@ from hookvault.webhooks.retry import plan_of
 _TABS = ("overview", "test", "setup")
 _CALLS_SHOWN = 15
 _WAITING_SHOWN = 5
+_MANY = 10**9
 _CALL = """curl -X POST "{url}/api/tenants/{tenant}/webhooks/{name}/{what}" \\
   -H "Authorization: Bearer $HOOKVAULT_KEY" \\
   -H "Content-Type: application/json" \\{more}
@@ -114,7 +115,7 @@ def _back(webhook: Webhook) -> tuple[str, str]:
 
 async def show_rotation(visit: Visit) -> Response:
     """The form of a new signing secret."""
-    require_writer(visit)
+    visit.require_writer()
     webhook = await find(visit)
     return _show_rotation(visit, webhook, "24")
 
@@ -123,7 +124,8 @@ async def rotate(visit: Visit) -> Response:
     """Makes a new signing secret; shows it, this once."""
     form, webhook = await visit.form(), await find(visit)
     hours = form.number("overlapHours")
-    body = {"overlapHours": float(hours) if isinstance(hours, int) else hours}
+    # A number with more digits than any float has is left for the API to refuse.
+    body = {"overlapHours": float(hours) if isinstance(hours, int) and hours < _MANY else hours}
     answer = await visit.ask("POST", f"{api_path(visit, webhook)}/signing-secret/rotate", body)
     if answer.ok:
         return show_secret(visit, answer, "Signing secret rotated", made=False)
@@ -132,7 +134,7 @@ async def rotate(visit: Visit) -> Response:
 
 async def show_deletion(visit: Visit) -> Response:
     """Asks for the webhook's name before it is deleted."""
-    require_writer(visit)
+    visit.require_writer()
     webhook = await find(visit)
     return visit.show_form(
         "webhooks/delete.html", f"Delete {webhook.workflow_name}", webhook=webhook, root=base_path(visit), wrong=False

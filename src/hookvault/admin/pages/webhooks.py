@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from typing import Any
-from urllib.parse import urlsplit
 from uuid import UUID
 
 from starlette.responses import Response
@@ -22,6 +21,7 @@ from hookvault.admin.webhooks.rows import (
     count,
     cut,
     make_rows,
+    split,
 )
 from hookvault.errors import NotFoundError
 
@@ -106,7 +106,7 @@ def _filter(visit: Visit) -> tuple[Filter, bool]:
 def _follow(visit: Visit, response: Response, which: Filter) -> None:
     """Has the address of the page that is shown say what the table shows. Typing makes one step back, not many."""
     current = visit.request.headers.get("hx-current-url", "")
-    path, tenant = urlsplit(current).path, part(visit.path("tenant"))
+    path, tenant = split(current).path, part(visit.path("tenant"))
     if path not in (f"/tenants/{tenant}/webhooks", f"/tenants/{tenant}/integrations"):
         return
     before = Filter.of(asked_of(current))

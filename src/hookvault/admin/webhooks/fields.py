@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from hookvault.admin.ask import Answer
-from hookvault.admin.form import Form
+from hookvault.admin.form import Form, read_json
 from hookvault.vault.mask import masked_hint
 from hookvault.webhooks.model import SecretMark, Webhook
 
@@ -117,7 +117,7 @@ def auth_of(form: Form) -> dict[str, Any]:
 def parsed(text: str) -> Any:
     """A text as JSON; as it is where it is none, so that the API says so."""
     try:
-        return json.loads(text)
+        return read_json(text)
     except ValueError:
         return text
 

@@ -65,7 +65,7 @@ def make_plan(items: Sequence[Any], present: Sequence[Webhook], policy: AddressP
         if not isinstance(item, dict):
             steps.append(Step(number, "", "invalid", ["This is not an object with a webhook's fields."]))
             continue
-        name = str(item.get("workflowName", ""))[:64]
+        name = str(item.get("workflowName", ""))[:64].encode("utf-8", "replace").decode()
         if name and name in seen:
             steps.append(Step(number, name, "invalid", ["This name stands in the file before."]))
             continue

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
-from urllib.parse import parse_qsl, urlencode, urlsplit
+from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit
 from uuid import UUID
 
 from hookvault.admin.charts.spark import spark_bars
@@ -70,7 +70,15 @@ _NOTHING = Filter()
 
 def asked_of(url: str) -> Mapping[str, str]:
     """The parameters of the filter in a whole address, such as the one that a browser shows."""
-    return {name: value for name, value in parse_qsl(urlsplit(url).query) if name in _PARAMETERS}
+    return {name: value for name, value in parse_qsl(split(url).query) if name in _PARAMETERS}
+
+
+def split(url: str) -> SplitResult:
+    """The parts of an address; of one that is none, all empty."""
+    try:
+        return urlsplit(url)
+    except ValueError:
+        return urlsplit("")
 
 
 @dataclass(frozen=True, slots=True)
