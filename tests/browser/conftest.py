@@ -1,5 +1,7 @@
 """A real Chromium for the tests of pages: one a worker, a context a test."""
 
+from pathlib import Path
+
 import pytest
 from atlas import furnish
 from playwright.async_api import async_playwright
@@ -47,3 +49,10 @@ async def bare(make_migrated, tmp_path_factory):
     """A site of its own where nobody has made anything."""
     async with played(await make_migrated(), tmp_path_factory.mktemp("bare")) as opened:
         yield opened
+
+
+def pytest_collection_modifyitems(items):
+    """One worker has the browser and its sites, while others do the rest."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.xdist_group("browser"))

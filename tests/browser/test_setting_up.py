@@ -59,7 +59,7 @@ async def _connect_n8n(page, scene):
 
 
 async def _add_webhook(page, scene, tenant_id):
-    await page.get_by_role("link", name="Add webhook").click()
+    await page.get_by_role("link", name="Add webhook").first.click()
     dialog = page.get_by_role("dialog")
     name = dialog.get_by_label("Workflow name")
     await name.press_sequentially("order")
