@@ -50,15 +50,10 @@ class Traveller:
             if over > 0:
                 self.complain(url, f"{over} px too wide at {width}: {await self.page.evaluate(WIDE)}")
 
-    async def in_dark(self, url):
-        """The contrasts in the dark theme."""
-        # Loaded anew: Chromium leaves some inherited colours as they were when only the scheme changes.
-        await self.page.emulate_media(color_scheme="dark")
-        await self.page.reload()
-        await self.settle()
+    async def look_at_contrasts(self, url):
+        """What axe says of the contrasts alone."""
         for line in await axe(self.page, "color-contrast"):
             self.complain(url, f"dark: {line}")
-        await self.page.emulate_media(color_scheme="light")
 
     async def read_heads(self, url, titles):
         """A title of its own and one first heading."""
