@@ -161,11 +161,12 @@ def test_the_commands_are_those_of_the_manual():
     assert names == {
         "serve": [],
         "worker": [],
+        "demo": [],
         "doctor": [],
         "import": [],
         "db": ["clean", "migrate", "stop", "url"],
         "api-key": ["create", "list", "revoke"],
-        "admin": ["create", "reset-password"],
+        "admin": ["create", "disable", "enable", "list", "reset-password", "reset-totp", "role"],
         "tenant": ["create", "list", "show"],
         "keys": ["generate", "rekey", "retire", "rotate", "scan", "shred", "status"],
         "credential": ["discard", "revoke", "rollback", "stage", "status", "switch", "test"],
@@ -463,7 +464,7 @@ def test_the_first_start_tells_all_that_is_needed(bare):
         code, out, _ = stopped(process, signal.SIGINT)
     assert code == 0
     assert "Password" not in out
-    assert "Admin" not in out
+    assert "Password" not in out
 
 
 def test_the_printed_command_makes_a_key_that_works(bare):

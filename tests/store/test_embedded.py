@@ -55,7 +55,7 @@ async def test_a_new_cluster_is_private_durable_and_ours(base, monkeypatch):
     }
     for name, value in {
         "listen_addresses": "", "unix_socket_permissions": "0700", "fsync": "on", "synchronous_commit": "on",
-        "data_checksums": "on", "server_encoding": "UTF8", "max_connections": "100", "jit": "off",
+        "data_checksums": "on", "server_encoding": "UTF8", "max_connections": "200", "jit": "off",
         "log_statement": "none", "wal_compression": "off", "password_encryption": "scram-sha-256",
     }.items():  # fmt: skip
         assert await ask(url, f"SHOW {name}") == value, name

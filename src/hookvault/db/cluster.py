@@ -14,7 +14,7 @@ ROLE = DATABASE = "hookvault"
 _LOCALES = ("C.UTF-8", "C")  # the second where the C library knows only that one
 _DEFAULTS = """
 # Chosen by Hookvault when the cluster was made; change them here. What must hold is set on the command line.
-max_connections = 100
+max_connections = 200
 shared_buffers = 128MB
 jit = off
 """
