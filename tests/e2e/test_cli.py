@@ -464,7 +464,6 @@ def test_the_first_start_tells_all_that_is_needed(bare):
         code, out, _ = stopped(process, signal.SIGINT)
     assert code == 0
     assert "Password" not in out
-    assert "Password" not in out
 
 
 def test_the_printed_command_makes_a_key_that_works(bare):
