@@ -97,7 +97,7 @@ async def test_every_part_is_there_and_without_scripts_one_page_has_all(owner_pa
         assert (await owner_page.get(place)).headers["location"] == "/?all=1"
     whole = await owner_page.get("/?all=1")
     assert whole.status_code == 200
-    for said in ("Needs attention", "Deliveries held", "Busiest tenants", "Recent events", "webhook.created"):
+    for said in ("Needs attention", "Deliveries held", "Busiest tenants", "Recent events", "Webhook created"):
         assert said in words(whole)
     assert SCRIPT not in whole.text
 

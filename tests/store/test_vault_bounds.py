@@ -166,8 +166,9 @@ async def vaulted(make_database, tmp_path_factory):
 async def test_every_secret_opens_in_its_own_place(vaulted):
     """Else the refusals below would prove nothing."""
     spots = await vaulted.spots("acme")
+    # The second factors are the platform's own, under its own data key; their tests are in test_totp.py.
     assert {(spot.table, spot.field.split(".")[0]) for spot in spots} == {
-        (table.name, column.name) for table in REGISTRY for column in table.columns
+        (table.name, column.name) for table in REGISTRY for column in table.columns if table.name != "user_totp"
     }
     texts = [(await vaulted.read(spot)).open() for spot in spots]
     assert len(set(texts)) == len(spots)
