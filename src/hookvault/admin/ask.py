@@ -57,8 +57,7 @@ class Answer:
         found = () if self.ok else self.data.get("errors") or ()
         return {item["field"]: item["message"] for item in found}
 
-    @property
-    def raised(self) -> "Answer":
+    def require(self) -> "Answer":
         """Itself where it was done.
 
         Raises:

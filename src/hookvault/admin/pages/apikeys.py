@@ -10,7 +10,7 @@ from hookvault.admin.ask import Answer, part
 from hookvault.admin.people import list_people, named_label
 from hookvault.admin.route import deed, page
 from hookvault.admin.visit import Visit
-from hookvault.errors import ForbiddenError, InvalidError, NotFoundError
+from hookvault.errors import InvalidError, NotFoundError
 from hookvault.ids import is_name
 
 _KEYS = "/api/platform/api-keys"
@@ -36,7 +36,7 @@ async def show_keys(visit: Visit) -> Response:
 
 async def show_create(visit: Visit) -> Response:
     """The form of a new key."""
-    _check_may_write(visit)
+    visit.require_writer()
     tenant_id = visit.query.get("tenantId", "")
     values = {"tenantId": tenant_id, "kind": "tenant", "scopes": list(TENANT_SCOPES), "name": ""}
     return await _create_form(visit, values)
@@ -61,7 +61,7 @@ async def create(visit: Visit) -> Response:
 
 async def show_revoke(visit: Visit) -> Response:
     """Asks for the name of the key to be revoked."""
-    _check_may_write(visit)
+    visit.require_writer()
     return visit.show_form("apikeys/revoke.html", "Revoke API key", key=await _key(visit))
 
 
@@ -70,7 +70,7 @@ async def revoke(visit: Visit) -> Response:
     key, form = await _key(visit), await visit.form()
     if form.text("confirm") != key.name:
         raise InvalidError("The name that was typed is another one. Nothing was revoked.", code="not_confirmed")
-    (await visit.ask("DELETE", f"{_KEYS}/{part(key.id)}")).raised  # noqa: B018 - raises
+    (await visit.ask("DELETE", f"{_KEYS}/{part(key.id)}")).require()
     return visit.done("/api-keys", said=f"{key.name} is revoked: refused everywhere within a second.")
 
 
@@ -90,11 +90,6 @@ async def example(visit: Visit, made: dict[str, Any]) -> dict[str, Any]:
         '  -H \'Content-Type: application/json\' \\\n  -d \'{"payload": {"hello": "world"}}\''
     )
     return {"does": f"{'calls' if kind == 'call' else 'sends to'} the webhook {name}", "command": command}
-
-
-def _check_may_write(visit: Visit) -> None:
-    if not visit.may_write:
-        raise ForbiddenError("A viewer reads, and changes nothing.", code="read_only")
 
 
 async def _key(visit: Visit) -> APIKey:

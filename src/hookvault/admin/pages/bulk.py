@@ -62,7 +62,7 @@ async def _chosen(visit: Visit, ids: Sequence[str]) -> list[Webhook]:
 
 def _report(visit: Visit, chosen: int, refused: Sequence[Answer], done: str) -> Response:
     if len(refused) == chosen:
-        _ = refused[0].raised
+        refused[0].require()
     said = f"{plural(chosen - len(refused), 'webhook')} {done}."
     if refused:
         said += f" {len(refused)} not: {refused[0].message}"

@@ -134,7 +134,7 @@ def _stored_now(visit: Visit, tenant: Tenant, kind: Kind, answer: Answer) -> Res
 async def _shown_again(visit: Visit, tenant: Tenant, kind: Kind, answer: Answer, *, said: str) -> Response:
     """The card as it is now; with scripts off the page."""
     if answer.status in (401, 403):
-        _ = answer.raised
+        answer.require()
     if not visit.is_partial:
         return visit.done(_home(tenant.id), said=said or answer.message)
     card = await _card(visit, tenant.id, kind)

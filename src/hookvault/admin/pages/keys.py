@@ -12,7 +12,7 @@ from hookvault.admin.route import deed, page
 from hookvault.admin.shown import plural
 from hookvault.admin.visit import Visit
 from hookvault.custody.model import Holder, KeysStatus, MasterKeyStatus, Rekeying
-from hookvault.errors import ForbiddenError, InvalidError, NotFoundError
+from hookvault.errors import InvalidError, NotFoundError
 
 _KEYS = "/api/platform/keys"
 _MOST_TENANTS = 200
@@ -145,13 +145,13 @@ async def show_progress(visit: Visit) -> Response:
 
 async def cancel_rekey(visit: Visit) -> Response:
     """Stops the rekeying that runs."""
-    (await visit.ask("DELETE", f"{_KEYS}/rekey")).raised  # noqa: B018 - raises
+    (await visit.ask("DELETE", f"{_KEYS}/rekey")).require()
     return visit.done("/keys", said="Rekeying is stopped. What was sealed anew stays so.")
 
 
 async def scan(visit: Visit) -> Response:
     """Opens every stored secret to prove that it opens."""
-    found = (await visit.ask("POST", f"{_KEYS}/scan")).raised.data["scan"]
+    found = (await visit.ask("POST", f"{_KEYS}/scan")).require().data["scan"]
     total, bad = plural(found["secrets"], "stored secret"), found["unreadable"]
     said = (
         f"{plural(bad, 'secret does', 'secrets do')} not open, of {total}."
@@ -170,19 +170,14 @@ def _check_typed(form: Any, wanted: str) -> None:
         raise InvalidError(f"Type {wanted} to confirm. Nothing was changed.", code="not_confirmed")
 
 
-def _check_may_write(visit: Visit) -> None:
-    if not visit.may_write:
-        raise ForbiddenError("A viewer reads, and changes nothing.", code="read_only")
-
-
 async def _rotate_form(visit: Visit, answer: Answer | None = None) -> Response:
-    _check_may_write(visit)
+    visit.require_writer()
     turn = turn_of(await visit.app.keys.status())
     return visit.show_form("keys/rotate.html", "Rotate the master key", answer=answer, turn=turn, word=ROTATE)
 
 
 async def _retire_form(visit: Visit, values: dict[str, str], answer: Answer | None = None) -> Response:
-    _check_may_write(visit)
+    visit.require_writer()
     fingerprint = visit.path("fingerprint")
     key = next((key for key in (await visit.app.keys.status()).keys if key.fingerprint == fingerprint), None)
     if key is None:
@@ -195,7 +190,7 @@ def _wrong(field: str, message: str) -> Answer:
 
 
 async def _rekey_form(visit: Visit, values: dict[str, str], answer: Answer | None = None) -> Response:
-    _check_may_write(visit)
+    visit.require_writer()
     tenants = (await visit.app.tenants.list_tenants(limit=_MOST_TENANTS)).items
     return visit.show_form("keys/rekey.html", "Rekey", answer=answer, values=values, tenants=tenants, word=ALL)
 

@@ -70,7 +70,7 @@ async def cancel(visit: Visit) -> Response:
     tenant_id, replay_id = read_tenant_of(visit), UUID(visit.path("replayId"))
     answer = await visit.ask("POST", _api(tenant_id, f"replays/{replay_id}/cancel"))
     if answer.code != "replay_ended":  # which is what was wanted
-        _ = answer.raised
+        answer.require()
     if visit.is_partial:
         return _item(visit, await visit.app.replays.get(tenant_id, replay_id))
     return visit.done(f"/tenants/{part(tenant_id)}/replays", said="The replay is stopped.")

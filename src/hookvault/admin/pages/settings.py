@@ -98,13 +98,13 @@ async def remove_factor(visit: Visit) -> Response:
 
 async def end_session(visit: Visit) -> Response:
     """Ends one session."""
-    (await visit.ask("DELETE", f"/api/sessions/{part(visit.path('session_id'))}")).raised  # noqa: B018 - raises
+    (await visit.ask("DELETE", f"/api/sessions/{part(visit.path('session_id'))}")).require()
     return visit.done("/settings", said="That session is ended.")
 
 
 async def end_others(visit: Visit) -> Response:
     """Ends all sessions but this one."""
-    ended = (await visit.ask("DELETE", "/api/sessions")).raised.data["ended"]
+    ended = (await visit.ask("DELETE", "/api/sessions")).require().data["ended"]
     return visit.done("/settings", said=f"{ended} other session{'' if ended == 1 else 's'} ended.")
 
 

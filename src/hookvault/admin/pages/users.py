@@ -55,7 +55,7 @@ async def invite(visit: Visit) -> Response:
 async def resend(visit: Visit) -> Response:
     """Sends an invitation once more, with another link."""
     answer = await visit.ask("POST", f"{_INVITATIONS}/{part(visit.path('invitation_id'))}/resend")
-    return _sent(visit, answer.raised)
+    return _sent(visit, answer.require())
 
 
 async def show_revoke(visit: Visit) -> Response:
@@ -66,7 +66,7 @@ async def show_revoke(visit: Visit) -> Response:
 
 async def revoke(visit: Visit) -> Response:
     """Revokes an invitation."""
-    (await visit.ask("DELETE", f"{_INVITATIONS}/{part(visit.path('invitation_id'))}")).raised  # noqa: B018 - raises
+    (await visit.ask("DELETE", f"{_INVITATIONS}/{part(visit.path('invitation_id'))}")).require()
     return visit.done("/users", said="The invitation is revoked; its link is dead.")
 
 
@@ -105,7 +105,7 @@ async def disable(visit: Visit) -> Response:
 async def enable(visit: Visit) -> Response:
     """Lets somebody sign in again."""
     user = await _user(visit)
-    (await visit.ask("PATCH", f"{_USERS}/{user.id}", {"disabled": False})).raised  # noqa: B018 - raises
+    (await visit.ask("PATCH", f"{_USERS}/{user.id}", {"disabled": False})).require()
     return visit.done("/users", said=f"{user.email} may sign in again.")
 
 

@@ -147,7 +147,7 @@ async def delete(visit: Visit) -> Response:
     context: dict[str, Any] = {"webhook": webhook, "root": base_path(visit)}
     if form.text("confirm") != webhook.workflow_name:
         return visit.show_form("webhooks/delete.html", f"Delete {webhook.workflow_name}", wrong=True, **context)
-    _ = (await visit.ask("DELETE", api_path(visit, webhook))).raised
+    (await visit.ask("DELETE", api_path(visit, webhook))).require()
     integrations = base_path(visit).removesuffix("/webhooks") + "/integrations"
     return visit.done(integrations, said=f"{webhook.workflow_name} is deleted. Its calls stay readable.")
 

@@ -69,7 +69,8 @@ async def switch(visit: Visit) -> Response:
     form = await visit.form()
     path = f"/api/platform/tenants/{part(tenant_id)}/webhooks/{webhook_id}"
     answer = await visit.ask("PUT", path, {"isActive": form.text("on") == "true"})
-    row = await find_row(visit, tenant_id, UUID(webhook_id)) if answer.raised.ok else None
+    answer.require()
+    row = await find_row(visit, tenant_id, UUID(webhook_id))
     if not visit.is_scripted:
         return visit.done()
     return visit.render("webhooks/changed.html", row=row, is_late=False, **_context(visit, tenant_id, Filter()))
