@@ -28,5 +28,5 @@ def test_a_file_that_is_whole_or_not_there(place):  # noqa: F811 - the fixture
     ):
         assert said in place.fails("analytics", "export", "bad.csv", *words)
     assert "(file_unwritable)" in place.fails("analytics", "export", "nowhere/calls.csv")
-    assert sorted(path.name for path in place.folder.iterdir()) == ["calls.csv", "calls.parquet"]
+    assert sorted(path.name for path in place.folder.glob("[!.]*")) == ["calls.csv", "calls.parquet"]
     assert json.loads(place.out("tenant", "list", "--json"))[0]["id"] == "acme"

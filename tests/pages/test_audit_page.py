@@ -1,6 +1,7 @@
 """The page of the audit log."""
 
 import re
+import secrets
 from datetime import UTC, timedelta
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from hookvault.admin.happening import Change, changes_of, facts_of, title
 from hookvault.audit.model import Actor
 from hookvault.clock import now
+from hookvault.ids import new_id
 from seen import SCRIPTED, words
 
 
@@ -118,6 +120,32 @@ async def test_reading_leaves_its_event_and_a_viewer_reads_too(visitor, app, ten
     await app.audit.tally.save(all_of_it=True)
     said = words(await page.get("/audit", params={"action": "audit.listed", "actor": str(page.who.id)}))
     assert f"{page.who.email} Audit log read" in said
+
+
+@pytest.fixture
+async def crowd(app):
+    """More admins than a list has room for, all older than whoever comes next."""
+    names = [f"crowd-{number}-{secrets.token_hex(4)}@example.com" for number in range(201)]
+    ids = [new_id() for _ in names]
+    async with app.database.system() as tx:
+        await tx.execute(
+            """INSERT INTO platform_users (id, email, password_hash, created_at, updated_at)
+            SELECT id, name, name, $3, $3 FROM unnest($1::uuid[], $2::text[]) AS new (id, name)""",
+            ids,
+            names,
+            now(),
+        )
+    yield
+    async with app.database.system() as tx:
+        await tx.execute("DELETE FROM platform_users WHERE id = ANY($1::uuid[])", ids)
+
+
+async def test_whoever_did_something_is_named_however_many_admins_there_are(crowd, visitor, app, tenant):
+    page = await visitor("owner")
+    await app.tenants.update_tenant(tenant.id, {"name": "Renamed"}, actor=Actor("user", str(page.who.id)))
+    said = await page.get("/audit", params={"tenantId": tenant.id, "actor": str(page.who.id)})
+    assert f"{page.who.email} Tenant updated" in words(said)
+    assert f'<option value="{page.who.id}" selected>{page.who.email}</option>' in said.text
 
 
 async def test_a_deleted_tenant_s_events_stay_readable(owner_page, app, eventful):

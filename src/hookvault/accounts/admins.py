@@ -3,6 +3,7 @@
 import re
 import secrets
 import string
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any, get_args
 from uuid import UUID
@@ -65,6 +66,13 @@ class AdminService:
         """A page of admins, the oldest first. Raises InvalidError, code `invalid_cursor`."""
         async with self._database.system() as tx:
             return await store.list_users(tx, limit=limit, cursor=cursor)
+
+    async def name_admins(self, ids: Collection[UUID]) -> Mapping[UUID, str]:
+        """What admins are called, by id: the name, else the address. Those deleted since are absent."""
+        if not ids:
+            return {}
+        async with self._database.system() as tx:
+            return {user.id: user.name or user.email for user in await store.named_users(tx, ids)}
 
     async def find_admin(self, email: str) -> PlatformUser:
         """The admin with an address. Raises NotFoundError, code `admin_not_found`."""

@@ -1,6 +1,6 @@
 """All SQL on api_keys and platform_users."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -60,6 +60,8 @@ _FIND_USER = f"{_USERS} WHERE lower(u.email) = lower($1)"
 _GET_USER = f"{_USERS} WHERE u.id = $1 FOR UPDATE OF u"
 
 _LIST_USERS = f"{_USERS} WHERE $1::uuid IS NULL OR u.id > $1 ORDER BY u.id LIMIT $2"
+
+_NAMED_USERS = f"{_USERS} WHERE u.id = ANY($1::uuid[])"
 
 _FIND_LOGIN = f"""
 SELECT {USER_COLUMNS}, t.confirmed_at IS NOT NULL AS has_totp, u.password_hash
@@ -202,6 +204,11 @@ async def list_users(tx: SystemTx, *, limit: int, cursor: str | None) -> Page[Pl
     rows = await tx.fetch(_LIST_USERS, after[1] if after else None, limit + 1)
     users = [PlatformUser(**row) for row in rows]
     return cut(users, limit, lambda user: encode_cursor(_USERS_CURSOR, user.created_at.isoformat(), str(user.id)))
+
+
+async def named_users(tx: SystemTx, ids: Collection[UUID]) -> list[PlatformUser]:
+    """Those of the admins with these ids whom there still are."""
+    return [PlatformUser(**row) for row in await tx.fetch(_NAMED_USERS, list(ids))]
 
 
 async def find_login(tx: SystemTx, email: str) -> Login | None:

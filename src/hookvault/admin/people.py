@@ -1,10 +1,10 @@
 """Names in place of ids: who made or did something."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from uuid import UUID
 
 from hookvault.admin.visit import Visit
 
-_MOST = 200  # admins whose names are looked up; of further ones the id is shown
 _KINDS = {
     "cli": "the command line",
     "python": "a program in the same process",
@@ -15,10 +15,25 @@ _KINDS = {
 }
 
 
-async def list_people(visit: Visit) -> Mapping[str, str]:
-    """What admins are called, by id, by one query."""
-    page = await visit.app.accounts.admins.list_admins(limit=_MOST)
-    return {str(user.id): user.name or user.email for user in page.items}
+async def look_up(visit: Visit, identifiers: Iterable[str]) -> Mapping[str, str]:
+    """What admins are called, by id, by one query.
+
+    Args:
+        visit: Of whom reads it.
+        identifiers: Ids of admins, or labels that end in one as `createdBy` does; what is neither is passed over.
+    """
+    found = await visit.app.accounts.admins.name_admins({key for text in identifiers if (key := _id_of(text))})
+    return {str(key): name for key, name in found.items()}
+
+
+def _id_of(text: str) -> UUID | None:
+    kind, colon, identifier = text.rpartition(":")
+    if colon and kind != "user":
+        return None
+    try:
+        return UUID(identifier)
+    except ValueError:
+        return None
 
 
 def named(kind: str, identifier: str, people: Mapping[str, str]) -> str:
@@ -27,7 +42,7 @@ def named(kind: str, identifier: str, people: Mapping[str, str]) -> str:
     Args:
         kind: `user`, `api_key`, `cli`, `python`, `system` or `anonymous`.
         identifier: Whose.
-        people: From `list_people`.
+        people: From `look_up`.
     """
     if kind == "user":
         return people.get(identifier, _KINDS["user"])

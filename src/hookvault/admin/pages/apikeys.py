@@ -7,7 +7,7 @@ from starlette.responses import Response
 
 from hookvault.accounts.model import TENANT_SCOPES, APIKey
 from hookvault.admin.ask import Answer, part
-from hookvault.admin.people import list_people, named_label
+from hookvault.admin.people import look_up, named_label
 from hookvault.admin.route import deed, page
 from hookvault.admin.visit import Visit
 from hookvault.errors import InvalidError, NotFoundError
@@ -28,7 +28,7 @@ async def show_keys(visit: Visit) -> Response:
     if tenant_id is not None and not is_name(tenant_id):
         raise NotFoundError(f"There is no tenant {tenant_id[:64]}.", code="tenant_not_found")
     keys = await visit.app.api_keys.list_api_keys(tenant_id=tenant_id, cursor=cursor)
-    people = await list_people(visit)
+    people = await look_up(visit, [key.created_by for key in keys.items])
     by = {key.id: named_label(key.created_by, people) for key in keys.items}
     template = "apikeys/rows.html" if visit.is_partial else "apikeys/apikeys.html"
     return visit.render(template, keys=keys, by=by, tenant_id=tenant_id)

@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from hookvault.admin.ask import Answer
 from hookvault.admin.happening import changes_of, facts_of, title
-from hookvault.admin.people import list_people, named
+from hookvault.admin.people import look_up, named
 from hookvault.admin.route import page
 from hookvault.admin.visit import Visit
 from hookvault.api.coverage import AUDIT
@@ -20,7 +20,7 @@ from hookvault.ids import id_time
 
 _FILTERS = ("tenantId", "actor", "action", "outcome", "from", "to")
 _ONE_MS, _ONE_DAY = timedelta(milliseconds=1), timedelta(days=1)
-_MOST_TENANTS = 200
+_MOST_CHOICES = 200  # tenants and admins that are proposed
 _UUID = 36  # characters
 # What leaves an event besides the API's routes.
 _FURTHER = ("admin.created", "admin.password_reset", "backup.created", "backup.restored", "database.cleaned")
@@ -36,8 +36,7 @@ async def show_audit(visit: Visit) -> Response:
     """A page of events; further rows where these are asked for."""
     asked = {name: visit.query.get(name, "") for name in _FILTERS}
     answer = await visit.ask("GET", "/api/platform/audit", query=_query(visit, asked))
-    people = await list_people(visit)
-    events = await _events(visit, answer, people) if answer.ok else []
+    events = await _events(visit, answer) if answer.ok else []
     cursor = answer.data.get("nextCursor")
     kept = {name: value for name, value in asked.items() if value}
     more = f"/audit?{urlencode(kept | {'cursor': cursor})}" if cursor else ""
@@ -45,15 +44,22 @@ async def show_audit(visit: Visit) -> Response:
     if visit.is_partial:
         answer.require()
         return visit.render("audit/rows.html", **context)
-    tenants = (await visit.app.tenants.list_tenants(limit=_MOST_TENANTS)).items
-    actors = [*people.items(), *_NOBODYS]
-    if asked["actor"] and asked["actor"] not in dict(actors):
-        actors.append((asked["actor"], asked["actor"]))
+    tenants = (await visit.app.tenants.list_tenants(limit=_MOST_CHOICES)).items
+    actors = await _list_actors(visit, asked["actor"])
     actions = [*ACTIONS, *([asked["action"]] if asked["action"] and asked["action"] not in ACTIONS else [])]
     context |= {"asked": asked, "actors": actors, "actions": [(action, title(action)) for action in actions]}
     return visit.render(
         "audit/audit.html", status=answer.status, problem=_said(answer), tenants=tenants, filtered=bool(kept), **context
     )
+
+
+async def _list_actors(visit: Visit, chosen: str) -> Sequence[tuple[str, str]]:
+    """Whom the log can be narrowed to, as (id, name); who is chosen is always among them."""
+    admins = (await visit.app.accounts.admins.list_admins(limit=_MOST_CHOICES)).items
+    actors = [*((str(admin.id), admin.name or admin.email) for admin in admins), *_NOBODYS]
+    if chosen and chosen not in dict(actors):
+        actors.append((chosen, (await look_up(visit, [chosen])).get(chosen, chosen)))
+    return actors
 
 
 def _query(visit: Visit, asked: Mapping[str, str]) -> dict[str, str | None]:
@@ -89,9 +95,10 @@ def _moment(text: str, zone: tzinfo, *, later: timedelta) -> str | None:
         return text
 
 
-async def _events(visit: Visit, answer: Answer, people: Mapping[str, str]) -> Sequence[dict[str, Any]]:
+async def _events(visit: Visit, answer: Answer) -> Sequence[dict[str, Any]]:
     """The events of a page, with names; two queries for all of them."""
     items = answer.data["items"]
+    people = await look_up(visit, [item[name] for item in items for name in ("actorId", "targetId")])
     webhooks = {key for item in items if (key := _webhook_of(item)) is not None}
     names = await visit.app.analytics.name_webhooks(sorted(webhooks))
     return [_event(item, people, names) for item in items]

@@ -11,7 +11,7 @@ from starlette.routing import BaseRoute
 
 from hookvault.admin.ask import Answer, part
 from hookvault.admin.form import Form
-from hookvault.admin.people import list_people, named_label
+from hookvault.admin.people import look_up, named_label
 from hookvault.admin.route import deed, page
 from hookvault.admin.visit import Visit
 from hookvault.admin.webhooks.fields import (
@@ -156,7 +156,7 @@ async def _show(
     values = context["values"]
     kind = values.get("authType", "none")
     if answer is not None and answer.status == 412:
-        who = named_label(webhook.updated_by, await list_people(visit)) if webhook else "somebody"
+        who = named_label(webhook.updated_by, await look_up(visit, [webhook.updated_by])) if webhook else "somebody"
         answer = replace(answer, data={**answer.data, "detail": _changed(who)})
     return visit.show_form(
         _FORM,

@@ -7,7 +7,7 @@ from typing import Any
 from starlette.responses import Response
 
 from hookvault.admin.ask import Answer, part
-from hookvault.admin.people import list_people, named_label
+from hookvault.admin.people import look_up, named_label
 from hookvault.admin.route import deed, page
 from hookvault.admin.shown import plural
 from hookvault.admin.visit import Visit
@@ -61,16 +61,10 @@ def turn_of(status: KeysStatus) -> Turn:
 async def show_keys(visit: Visit) -> Response:
     """All that concerns the master keys."""
     status, faults = await visit.app.keys.status(), await visit.app.scans.faults()
-    people = await list_people(visit)
-    by = {
-        label: named_label(label, people)
-        for label in (
-            *(key.retired_by for key in status.keys),
-            status.rekey and status.rekey.started_by,
-            status.scan and status.scan.started_by,
-        )
-        if label
-    }
+    works = [work.started_by for work in (status.rekey, status.scan) if work is not None]
+    labels = [*works, *(key.retired_by for key in status.keys if key.retired_by)]
+    people = await look_up(visit, labels)
+    by = {label: named_label(label, people) for label in labels}
     return visit.render(
         "keys/keys.html",
         keys=status,
@@ -162,7 +156,9 @@ async def scan(visit: Visit) -> Response:
 
 
 async def _by(visit: Visit, rekey: Rekeying | None) -> dict[str, str]:
-    return {} if rekey is None else {rekey.started_by: named_label(rekey.started_by, await list_people(visit))}
+    if rekey is None:
+        return {}
+    return {rekey.started_by: named_label(rekey.started_by, await look_up(visit, [rekey.started_by]))}
 
 
 def _check_typed(form: Any, wanted: str) -> None:

@@ -14,7 +14,7 @@ from hookvault.admin.board.timeline import results
 from hookvault.admin.charts.bars import stacked
 from hookvault.admin.charts.table import timeline_table
 from hookvault.admin.happening import title
-from hookvault.admin.people import list_people, named
+from hookvault.admin.people import look_up, named
 from hookvault.admin.route import page
 from hookvault.admin.shown import number
 from hookvault.admin.visit import Visit
@@ -62,7 +62,7 @@ async def load_busy(visit: Visit) -> Mapping[str, Any]:
 async def load_events(visit: Visit) -> Mapping[str, Any]:
     """The last events of the audit log."""
     events = (await visit.app.audit.list_all(limit=_EVENTS)).items
-    people = await list_people(visit)
+    people = await look_up(visit, [event.actor_id for event in events])
     return {
         "events": [(event, title(event.action), named(event.actor_type, event.actor_id, people)) for event in events]
     }

@@ -7,7 +7,7 @@ from starlette.responses import Response
 
 from hookvault.accounts.model import PlatformUser
 from hookvault.admin.ask import Answer, part
-from hookvault.admin.people import list_people, named_label
+from hookvault.admin.people import look_up, named_label
 from hookvault.admin.route import deed, page
 from hookvault.admin.visit import Visit
 from hookvault.errors import ForbiddenError, InvalidError, NotFoundError
@@ -33,7 +33,7 @@ async def show_users(visit: Visit) -> Response:
     if visit.is_partial:
         return visit.render("users/rows.html", users=users)
     invitations = await accounts.invitations.list_invitations(cursor=invited)
-    people = await list_people(visit)
+    people = await look_up(visit, [one.created_by for one in invitations.items])
     by = {one.id: named_label(one.created_by, people) for one in invitations.items}
     return visit.render("users/users.html", users=users, invitations=invitations, by=by, roles=ROLES)
 

@@ -11,7 +11,7 @@ from starlette.routing import BaseRoute
 from hookvault.admin.charts.series import zone_name
 from hookvault.admin.pages.draft import api_path, base_path, find, show_secret
 from hookvault.admin.pages.trial import trial_context
-from hookvault.admin.people import list_people, named_label
+from hookvault.admin.people import look_up, named_label
 from hookvault.admin.route import deed, page
 from hookvault.admin.visit import Visit
 from hookvault.admin.webhooks.fields import mark_of
@@ -42,7 +42,8 @@ async def show_webhook(visit: Visit) -> Response:
         trial_context(visit, webhook, in_page=True) if tab == "test" else {"webhook": webhook, "root": base_path(visit)}
     )
     if tab == "setup":
-        context |= _setup(visit, webhook) | {"author": named_label(webhook.updated_by, await list_people(visit))}
+        people = await look_up(visit, [webhook.updated_by])
+        context |= _setup(visit, webhook) | {"author": named_label(webhook.updated_by, people)}
     asked = RANGES.get(visit.query.get("range", ""), RANGES["24h"])
     return visit.render(
         "webhooks/webhook.html",
