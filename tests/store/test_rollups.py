@@ -4,6 +4,7 @@ import asyncio
 import random
 from datetime import UTC, datetime, timedelta
 
+import asyncpg
 import pytest
 
 from counts import call_at, is_equal
@@ -11,7 +12,9 @@ from hookvault.analytics.rolling import store as building
 from hookvault.analytics.rolling.roller import Roller
 from hookvault.analytics.rollups.model import Over, Scope, Want
 from hookvault.analytics.rollups.read import read
+from hookvault.analytics.rollups.store import plan_for_reading
 from hookvault.clock import now
+from hookvault.db.pool import SystemTx
 from hookvault.db.snapshot import snapshot
 from hookvault.settings import Settings
 from hookvault.webhooks.record import write_calls
@@ -118,6 +121,43 @@ async def test_what_is_built_is_read_from_rollups(app, tenant, webhooks, roller,
         await owner(change, tenant.id, span, -1)
     async with app.database.system() as tx:
         assert await building.count_due(tx) == 0
+
+
+_CROWD = """
+INSERT INTO webhook_call_spans (tenant_id, webhook_id, span, start, total_calls, successful_calls, failed_calls,
+    response_time_sum, response_time_max, buckets, bucket_calls, error_causes, error_codes, error_statuses, error_calls,
+    error_last_at)
+SELECT 'crowd-' || n % 500, webhook, 5, '2026-03-01T00:00Z'::timestamptz + n / 500 * interval '5 minutes', 1, 1, 0, 20, 20,
+    '{9}', '{1}', '{}', '{}', '{}', '{}', '{}'
+FROM generate_series(0, 39999) AS n,
+    (VALUES ('00000000-0000-0000-0000-000000000000'::uuid), ('00000000-0000-0000-0000-000000000001')) AS w (webhook)
+"""
+_COUNTERS = """
+INSERT INTO n8n_webhook_counters (tenant_id, webhook_id, total_calls, successful_calls, failed_calls, last_called_at)
+SELECT 'crowd-' || t, ('00000000-0000-0000-0000-' || lpad(w::text, 12, '0'))::uuid, 80, 80, 0, now()
+FROM generate_series(0, 499) AS t, generate_series(1, 24) AS w
+"""
+
+
+async def test_hours_of_many_tenants_are_added_up_by_whole_keys(database_url):
+    """Planned as a join, the rows of all tenants were read for each tenant that was due: no batch ended in half a minute."""
+    connection = await asyncpg.connect(database_url)
+    try:
+        kept = connection.transaction()
+        await kept.start()
+        await connection.execute(_CROWD)
+        await connection.execute(_COUNTERS)
+        await connection.execute("ANALYZE webhook_call_spans, n8n_webhook_counters")
+        await plan_for_reading(SystemTx(connection))
+        due = [f"crowd-{n}" for n in range(500)], [datetime(2026, 3, 1, tzinfo=UTC)] * 500
+        plan = await connection.fetch(f"EXPLAIN {building._FROM_FINER}", *due, 60, 5)
+        lookup = next(row[0] for row in plan if "Index Cond" in row[0] and "span" in row[0])
+        for column in ("tenant_id", "webhook_id", "start"):
+            assert column in lookup, lookup
+        assert not [row[0] for row in plan if "Join Filter" in row[0]]
+        await kept.rollback()
+    finally:
+        await connection.close()
 
 
 async def test_who_began_to_record_before_a_time_was_closed_is_waited_for(app, tenant, webhooks, roller, owner):

@@ -176,14 +176,25 @@ class Roller:
         return last < target
 
     async def _build_some(self, span: int, *, platform: bool) -> int:
-        """Builds a batch of one kind in one transaction; how many there were."""
+        """Builds a batch of one kind; how many there were. A batch that took long, or too long, makes the next one smaller."""
         began = time.monotonic()
-        key = (span, platform)
+        try:
+            return await self._build_batch(span, platform=platform)
+        finally:
+            took = time.monotonic() - began
+            key = (span, platform)
+            if took < _QUICK_S:
+                self._batch[key] = min(_MOST, self._batch[key] * 2)
+            elif took > _SLOW_S:
+                self._batch[key] = max(1, self._batch[key] // 4)
+
+    async def _build_batch(self, span: int, *, platform: bool) -> int:
+        """Builds a batch in one transaction."""
         async with self._database.system() as tx:
             if not await store.be_the_only_one(tx):
                 return 0
             await plan_for_reading(tx)
-            due = await store.list_due(tx, span, platform=platform, limit=self._batch[key])
+            due = await store.list_due(tx, span, platform=platform, limit=self._batch[span, platform])
             if not due:
                 return 0
             _, built = await store.progress(tx)
@@ -194,11 +205,6 @@ class Roller:
             fault_point("rollups.built")
             wider = None if platform else _beside(span, -1)
             await store.finish(tx, span, due, wider=wider, built=built or datetime.min.replace(tzinfo=UTC))
-        took = time.monotonic() - began
-        if took < _QUICK_S:
-            self._batch[key] = min(_MOST, self._batch[key] * 2)
-        elif took > _SLOW_S:
-            self._batch[key] = max(1, self._batch[key] // 4)
         return len(due)
 
 

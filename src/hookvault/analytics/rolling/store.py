@@ -111,22 +111,29 @@ FROM webhook_rollup_progress WHERE id
 
 _COUNT_DUE = "SELECT count(*) FROM webhook_spans_due"
 
-_UPSERT = """
+# One grouping of all three, no joins of them: nothing tells the planner how many rows there are, and by nested loops over
+# thousands of webhooks an hour's batch would take minutes.
+_UPSERT = """, told AS (
+    SELECT 'sums' AS kind, tenant_id, webhook_id, start, total, successful, failed, time_sum, time_max,
+        NULL::smallint AS bucket, NULL::bigint AS calls, NULL AS cause, NULL AS code, NULL::integer AS status,
+        NULL::timestamptz AS last_at FROM counted
+    UNION ALL SELECT 'bucket', tenant_id, webhook_id, start, NULL, NULL, NULL, NULL, NULL, bucket, calls, NULL, NULL, NULL, NULL
+        FROM bucketed
+    UNION ALL SELECT 'error', tenant_id, webhook_id, start, NULL, NULL, NULL, NULL, NULL, NULL, calls, cause, code, status, last_at
+        FROM failed
+)
 INSERT INTO webhook_call_spans AS s (tenant_id, webhook_id, span, start, total_calls, successful_calls, failed_calls,
     response_time_sum, response_time_max, buckets, bucket_calls, error_causes, error_codes, error_statuses, error_calls,
     error_last_at)
-SELECT c.tenant_id, c.webhook_id, $3::smallint, c.start, c.total, c.successful, c.failed, c.time_sum, c.time_max,
-    coalesce(h.buckets, '{}'), coalesce(h.calls, '{}'), coalesce(e.causes, '{}'), coalesce(e.codes, '{}'),
-    coalesce(e.statuses, '{}'), coalesce(e.calls, '{}'), coalesce(e.last_at, '{}')
-FROM counted c
-LEFT JOIN (SELECT tenant_id, webhook_id, start, array_agg(bucket ORDER BY bucket) AS buckets,
-        array_agg(calls ORDER BY bucket) AS calls FROM bucketed GROUP BY 1, 2, 3) h USING (tenant_id, webhook_id, start)
-LEFT JOIN (SELECT tenant_id, webhook_id, start, array_agg(cause ORDER BY calls DESC, cause, code, status) AS causes,
-        array_agg(code ORDER BY calls DESC, cause, code, status) AS codes,
-        array_agg(status ORDER BY calls DESC, cause, code, status) AS statuses,
-        array_agg(calls ORDER BY calls DESC, cause, code, status) AS calls,
-        array_agg(last_at ORDER BY calls DESC, cause, code, status) AS last_at
-    FROM failed GROUP BY 1, 2, 3) e USING (tenant_id, webhook_id, start)
+SELECT tenant_id, webhook_id, $3::smallint, start, max(total), max(successful), max(failed), max(time_sum), max(time_max),
+    coalesce(array_agg(bucket ORDER BY bucket) FILTER (WHERE kind = 'bucket'), '{}'),
+    coalesce(array_agg(calls::integer ORDER BY bucket) FILTER (WHERE kind = 'bucket'), '{}'),
+    coalesce(array_agg(cause ORDER BY calls DESC, cause, code, status) FILTER (WHERE kind = 'error'), '{}'),
+    coalesce(array_agg(code ORDER BY calls DESC, cause, code, status) FILTER (WHERE kind = 'error'), '{}'),
+    coalesce(array_agg(status ORDER BY calls DESC, cause, code, status) FILTER (WHERE kind = 'error'), '{}'),
+    coalesce(array_agg(calls ORDER BY calls DESC, cause, code, status) FILTER (WHERE kind = 'error'), '{}'),
+    coalesce(array_agg(last_at ORDER BY calls DESC, cause, code, status) FILTER (WHERE kind = 'error'), '{}')
+FROM told GROUP BY tenant_id, webhook_id, start HAVING count(total) > 0
 ON CONFLICT (tenant_id, webhook_id, span, start) DO UPDATE SET total_calls = excluded.total_calls,
     successful_calls = excluded.successful_calls, failed_calls = excluded.failed_calls,
     response_time_sum = excluded.response_time_sum, response_time_max = excluded.response_time_max,
@@ -193,13 +200,14 @@ counted AS (
 _COLUMNS = """p.total_calls, p.successful_calls, p.failed_calls, p.response_time_sum, p.response_time_max, p.buckets,
     p.bucket_calls, p.error_causes, p.error_codes, p.error_statuses, p.error_calls, p.error_last_at"""
 
+# OFFSET 0 has each looked up by its whole key: as a join, the planner may read the webhooks of all tenants for each that is due.
 _FROM_FINER = _SUMS.replace(
     "<parts>",
     f"""SELECT d.tenant_id, w.webhook_id, d.start, {_COLUMNS}
     FROM due d CROSS JOIN LATERAL (SELECT {_NIL} AS webhook_id
         UNION ALL SELECT c.webhook_id FROM n8n_webhook_counters c WHERE c.tenant_id = d.tenant_id) w
-    JOIN webhook_call_spans p ON p.tenant_id = d.tenant_id AND p.webhook_id = w.webhook_id AND p.span = $4
-        AND p.start >= d.start AND p.start < d.start + $3::smallint * interval '1 minute'""",  # noqa: S608 - constants only
+    CROSS JOIN LATERAL (SELECT * FROM webhook_call_spans WHERE tenant_id = d.tenant_id AND webhook_id = w.webhook_id
+        AND span = $4 AND start >= d.start AND start < d.start + $3::smallint * interval '1 minute' OFFSET 0) p""",  # noqa: S608 - constants only
 )
 
 _FROM_TENANTS = _SUMS.replace(
