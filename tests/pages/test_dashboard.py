@@ -7,11 +7,13 @@ from html import unescape
 from random import Random
 from urllib.parse import quote
 from uuid import uuid4
+from xml.etree import ElementTree as ET
 
 import pytest
 
 from counts import call_at
 from entrance import browser
+from hookvault.admin.board.chart import CHARTS
 from hookvault.admin.pages.analytics import PARTS
 from hookvault.clock import now
 from hookvault.webhooks.record import write_calls
@@ -172,15 +174,72 @@ async def test_what_a_user_named_is_shown_as_text(owner_page, house):
     assert f"Clinic {SCRIPT}" in words(page)
 
 
-async def test_charts_as_files(owner_page, house):
-    for kind, said in (("results", "Calls by result"), ("latency", "Response time of calls")):
+CHART_CARD = re.compile(
+    r'<section class="card[^"]*">(?:(?!</section>).)*?(?:class="chart"|class="ranks").*?</section>', re.DOTALL
+)
+WITH_CHARTS = {
+    "/?all=1": 1,
+    "/analytics?all=1": 4,
+    "/analytics?tenantId={id}&all=1": 6,
+    "/analytics?tenantId={id}&webhookId={webhook}&all=1": 6,
+    "/analytics?tenantId={id}&range=30d&all=1": 6,
+    "/tenants/{id}/figures": 1,
+    "/tenants/{id}/webhooks/{webhook}/counted": 4,
+    "/tenants/{id}/webhooks/{webhook}/counted?range=30d": 4,
+}
+
+
+@pytest.mark.parametrize("path", WITH_CHARTS)
+async def test_behind_every_chart_are_its_table_and_its_file(owner_page, house, path):
+    page = await owner_page.get(path.format(id=house.id, webhook=house.webhooks[0].id))
+    cards = CHART_CARD.findall(page.text)
+    assert len(cards) == WITH_CHARTS[path]
+    for card in cards:
+        heading = re.search(r"<h2>([^<]+)</h2>", card)[1]
+        assert "View as table" in card, heading
+        url = unescape(re.search(r'href="(/analytics/chart\.svg\?[^"]+)" download', card)[1])
+        await check_file(await owner_page.get(url), heading)
+
+
+async def check_file(answer, heading):
+    assert answer.status_code == 200, heading
+    assert answer.headers["content-type"] == "image/svg+xml"
+    assert answer.headers["content-disposition"].startswith('attachment; filename="hookvault-')
+    tree = ET.fromstring(answer.content)  # noqa: S314 our own markup
+    assert tree.find("{http://www.w3.org/2000/svg}title").text.startswith(heading.split(",")[0])
+    assert not any(element.tag.endswith("}script") for element in tree.iter())
+    assert re.search(r"var\(|href|url\(|\bon\w+=", answer.text) is None
+
+
+async def test_a_file_tells_whose_calls_it_shows(app, owner_page, house):
+    named = await app.webhooks.create_n8n_webhook(house.id, "a-b", webhook_url="https://n8n.example.com/webhook/w")
+    await write_calls(app.database, [call_at(house.id, named.id, now() - HOUR, Random(3)) for _ in range(20)])
+    for kind in CHARTS:
         answer = await owner_page.get("/analytics/chart.svg", params={"tenantId": house.id, "kind": kind})
-        assert answer.status_code == 200
-        assert answer.headers["content-type"] == "image/svg+xml"
-        assert answer.headers["content-disposition"].startswith(f'attachment; filename="hookvault-{kind}-')
-        assert f"{said}, {house.id}" in answer.text
-    assert (await owner_page.get("/analytics/chart.svg", params={"kind": "pie"})).status_code == 422
-    assert (await owner_page.get("/analytics/chart.svg", params={"timeZone": "x"})).status_code == 422
+        assert f", {house.id}</title>" in answer.text
+        one = {"tenantId": house.id, "webhookId": str(named.id), "kind": kind}
+        assert f", {house.id}, a-b</title>" in (await owner_page.get("/analytics/chart.svg", params=one)).text
+    answer = await owner_page.get("/analytics/chart.svg", params={"tenantId": house.id, "kind": "slowest"})
+    assert [">orders</text>" in answer.text, ">leads</text>" in answer.text] == [True, True]
+    failed = sum(not call.success for call in house.calls)
+    told = (await owner_page.get("/analytics/chart.svg", params={"tenantId": house.id, "kind": "heat"})).text
+    assert int(re.search(r"Failed calls: (\d+) in total", told)[1]) >= failed
+
+
+@pytest.mark.parametrize(
+    ("query", "status"),
+    [
+        ({"kind": "pie"}, 422),
+        ({"timeZone": "x"}, 422),
+        ({"kind": "slowest"}, 422),
+        ({"kind": "failing"}, 422),
+        ({"kind": "heat", "tenantId": "nobody-here"}, 404),
+        ({"kind": "causes", "tenantId": "{id}", "webhookId": "01890000-0000-7000-8000-000000000000"}, 404),
+    ],
+)
+async def test_files_of_what_there_is_not(owner_page, house, query, status):
+    asked = {name: value.format(id=house.id) for name, value in query.items()}
+    assert (await owner_page.get("/analytics/chart.svg", params=asked)).status_code == status
 
 
 async def test_the_calls_that_are_counted_as_a_file(owner_page, house):

@@ -54,6 +54,7 @@ def every_chart(text=NASTY):
     chart = timeline([3, 0, None], [1, 2, 0], names=(text, text), title=text)
     empty = Timeline(text, [], START, [Series(text, "ok", [])], empty=text)
     cells = {(1, 0): 3.0, (7, 23): 1.0}
+    bars_in_order = [ranks.Rank(text, 3, 0.5, "fail", f"/{text}", text), ranks.Rank(text, None)]
     return {
         "bars": bars.stacked(chart),
         "bars, none": bars.stacked(empty),
@@ -62,9 +63,9 @@ def every_chart(text=NASTY):
         "lines, none": lines.lined(empty),
         "spark": spark.spark_bars([1, 0, 2], [0, 0, 1], label=text),
         "area": spark.spark_area([1, None, 2, 3], label=text),
-        "heat": heat.heated(cells, title=text, name=text),
-        "ranks": ranks.ranked([ranks.Rank(text, 3, 0.5, "fail", f"/{text}", text), ranks.Rank(text, None)]),
-        "ranks, none": ranks.ranked([], empty=text),
+        "heat": heat.heated(heat.Week(text, cells, text)),
+        "ranks": ranks.ranked(ranks.Ranking(text, bars_in_order, text, text)),
+        "ranks, none": ranks.ranked(ranks.Ranking(text, [], text, text, empty=text)),
         "phases": timing.phased([("dns", 4), ("connect", None), ("wait", 1752)]),
         "phases, none": timing.phased([("dns", None)]),
         "attempts": timing.tried(
@@ -72,7 +73,8 @@ def every_chart(text=NASTY):
         ),
         "attempts, none": timing.tried([]),
         "table": table.timeline_table(chart, totals=True),
-        "week": table.week_table(cells, title=text),
+        "week": table.week_table(heat.Week(text, cells, text)),
+        "table of ranks": table.ranks_table(ranks.Ranking(text, bars_in_order, text, text, note=text)),
     }
 
 
@@ -221,9 +223,8 @@ def test_a_small_area_takes_any_values(values, floor):
 
 
 def test_heat_is_deeper_the_more():
-    tree = parsed(
-        heat.heated({(6, 22): 19, (3, 10): 11, (1, 0): 1, (2, 5): float("nan")}, title="Failures", name="Failed")
-    )
+    values = {(6, 22): 19, (3, 10): 11, (1, 0): 1, (2, 5): float("nan")}
+    tree = parsed(heat.heated(heat.Week("Failures", values, "Failed")))
     cells = {group.get("class"): len(group) for group in tree.findall(".//svg/g") if group.get("class") != "chart-x"}
     assert cells == {"heat0": 165, "heat1": 1, "heat3": 1, "heat5": 1}
     told = tree.find(".//div[@class='chart-plot']").get("aria-label")
@@ -233,7 +234,8 @@ def test_heat_is_deeper_the_more():
 
 
 def test_ranks_are_as_long_as_their_values():
-    tree = parsed(ranks.ranked([ranks.Rank("a", 200, 0.8, "fail"), ranks.Rank("b", 50, 0.2), ranks.Rank("c", None)]))
+    three = [ranks.Rank("a", 200, 0.8, "fail"), ranks.Rank("b", 50, 0.2), ranks.Rank("c", None)]
+    tree = parsed(ranks.ranked(ranks.Ranking("Failed", three, "Cause", "Calls")))
     bars_of = [[r.get("width") for r in item.iter("rect")][1:] for item in tree.iter("li")]
     assert bars_of == [["100%"], ["25%"], []]
     assert [span.text for span in tree.iter("span") if span.get("class") == "rank-share"] == ["80%", "20%"]
@@ -266,20 +268,48 @@ def test_the_table_behind_a_chart_has_its_numbers():
     ]
 
 
+def test_the_table_behind_ranks_has_their_notes_and_shares_where_any_has():
+    three = [ranks.Rank("a", 200, 0.8, note="often"), ranks.Rank("b", 1752, None), ranks.Rank("c", None)]
+    tree = parsed(table.ranks_table(ranks.Ranking("Slow", three, "Webhook", "p95", unit="ms")))
+    assert [[cell.text for cell in row] for row in tree.iter("tr")] == [
+        ["Webhook", "p95", "Share", "Note"],
+        ["a", "200 ms", "80%", "often"],
+        ["b", "1.75 s", "\u2013", None],
+        ["c", "\u2013", "\u2013", None],
+    ]
+    bare = parsed(table.ranks_table(ranks.Ranking("Slow", [ranks.Rank("a", 2)], "Webhook", "Calls")))
+    assert [[cell.text for cell in row] for row in bare.iter("tr")] == [["Webhook", "Calls"], ["a", "2"]]
+
+
 def test_a_long_table_says_what_it_leaves_out():
     markup = table.timeline_table(timeline([1] * 2000))
     assert markup.count("<tr>") == 401
     assert "1,600 more rows are not shown." in markup
 
 
+def week_file(chart):
+    """The map of heat as a file, with texts and values of a timeline."""
+    values = {(index % 7 + 1, index % 24): value for index, value in enumerate(chart.series[0].values)}
+    return export.week_file(heat.Week(chart.title, values, chart.title), span=chart.title, whose=chart.title)
+
+
+def ranks_file(chart):
+    """Bars in order as a file, with texts and values of a timeline."""
+    some = [ranks.Rank(chart.title, value, 0.5, note=chart.title) for value in chart.series[0].values[:10]]
+    ranking = ranks.Ranking(chart.title, some, chart.title, chart.title)
+    return export.ranks_file(ranking, span=chart.title, whose=chart.title)
+
+
 @pytest.mark.parametrize("points", [0, 1, 48, 2000])
-@pytest.mark.parametrize("drawn", [export.bars_file, export.lines_file])
+@pytest.mark.parametrize("drawn", [export.bars_file, export.lines_file, week_file, ranks_file])
 def test_a_file_stands_by_itself(drawn, points):
     file = drawn(timeline([3] * points, [1] * points, names=(NASTY, "Failed"), title=NASTY))
     tree = read(file.encode())
     space = "{http://www.w3.org/2000/svg}"
     assert tree.tag == f"{space}svg"
     assert tree.find(f"{space}title").text.startswith("<script>")
+    colours = ET.tostring(tree, encoding="unicode")
+    assert all(f"c-{kind}{{" in colours for kind in re.findall(r'class="[^"]*\bc-(\w+)"', file))
     assert "#5b5fe0" in tree.find(f"{space}style").text
     assert re.search(r"var\(|href|url\(|<script", file) is None
     assert {element.tag.removeprefix(space) for element in tree.iter()} <= {
@@ -298,6 +328,30 @@ def test_edges_draw_something_that_parses(drawn, column):
     assert read(markup.encode() if markup.startswith("<?") else markup) is not None
     assert re.search(r"\bnan\b|\binf\b", markup) is None
     assert (chart.empty in re.sub(r'aria-label="[^"]*"|<desc>.*</desc>', "", markup)) == chart.blank
+
+
+@pytest.mark.parametrize("value", [0, 7, 10**9, 1e300, -3, float("inf"), float("nan"), None])
+def test_edges_make_files_of_weeks_and_ranks(value):
+    week = heat.Week("Failures", {(1, 0): value, (2, 1): 3} if value else {}, "Failed")
+    ranking = ranks.Ranking("Slow", [ranks.Rank("a", value), ranks.Rank("b", value, 1)], "Webhook", "p95", unit="ms")
+    for file in (export.week_file(week, span="now"), export.ranks_file(ranking, span="now")):
+        assert read(file.encode()) is not None
+        assert re.search(r"\bnan\b|\binf\b|None", file) is None
+        assert "All tenants" in file
+
+
+def test_files_of_ranks_and_weeks_say_what_they_show():
+    long = ranks.Ranking("Slow", [ranks.Rank("n" * 300, 1752, 0.25, "p95")], "Webhook", "p95", unit="ms")
+    file = export.ranks_file(long, span="1 Nov to 2 Nov", whose="acme, orders")
+    shown = [element.text for element in read(file.encode()).iter() if element.tag.endswith("}text")]
+    assert shown == ["Slow", "1 Nov to 2 Nov", "acme, orders", f"{'n' * 119}\u2026", "1.75 s (25%)"]
+    assert "<title>Slow, acme, orders</title>" in file
+    none = export.ranks_file(ranks.Ranking("Slow", [], "Webhook", "p95", empty="Nothing was slow."), span="today")
+    assert ">Nothing was slow.</text>" in none
+    week = export.week_file(heat.Week("Failures", {(1, 0): 4}, "Failed"), span="today")
+    assert ">Failed: none to 4 in an hour</text>" in week
+    assert len(re.findall(r"<text[^>]*>(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)</text>", week)) == 7
+    assert all(f'class="heat{depth}"' in week for depth in (0, 5))
 
 
 def test_bytes_are_bounded():

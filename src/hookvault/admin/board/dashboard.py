@@ -3,46 +3,28 @@
 import asyncio
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
 from typing import Any
 from urllib.parse import urlencode
 
-from hookvault.admin.ask import part
+from hookvault.admin.board.chart import (
+    chart_causes,
+    chart_failing,
+    chart_heat,
+    chart_latency,
+    chart_results,
+    chart_slowest,
+    heat_span,
+    list_groups,
+    list_points,
+)
 from hookvault.admin.board.choice import INTERVALS, Choice, link
 from hookvault.admin.board.tiles import six_tiles
-from hookvault.admin.board.timeline import latencies, results
-from hookvault.admin.charts.bars import stacked
-from hookvault.admin.charts.heat import heated
-from hookvault.admin.charts.lines import lined
-from hookvault.admin.charts.ranks import Rank, ranked
-from hookvault.admin.charts.series import Kind
-from hookvault.admin.charts.table import timeline_table, week_table
-from hookvault.admin.shown import milliseconds, plural
 from hookvault.admin.visit import Visit
-from hookvault.analytics.cause import CAUSES
-from hookvault.analytics.figures import Point, Ranked, WebhookHealth
+from hookvault.analytics.figures import WebhookHealth
 from hookvault.analytics.model import CallFilter
-from hookvault.api.services import App
 
 _RECENT = 8  # failed calls
-_RANKED = 5
 _MOST_TENANTS = 10
-_WEEK, _YEAR = timedelta(days=7), timedelta(days=365)
-# What the receiver or the way to it did wrong; the others are answered by changing something here or there.
-_BROKEN = frozenset({"timeout", "connection_failed", "receiver_failed", "workflow_failed", "dns_error", "tls_error"})
-
-
-async def list_points(app: App, choice: Choice) -> Sequence[Point]:
-    """The points of the charts over time."""
-    return await app.figures.list_series(
-        choice.tenant_id,
-        choice.interval,
-        start=choice.start,
-        end=choice.end,
-        zone=choice.zone_name,
-        webhook_id=choice.webhook_id,
-        causes=choice.tells_timeouts,
-    )
 
 
 async def load_figures(visit: Visit, choice: Choice) -> Mapping[str, Any]:
@@ -51,13 +33,10 @@ async def load_figures(visit: Visit, choice: Choice) -> Mapping[str, Any]:
         visit.app.figures.summarize(choice.tenant_id, choice.start, choice.end, webhook_id=choice.webhook_id),
         list_points(visit.app, choice),
     )
-    bars, lines = results(points, choice), latencies(points, choice)
     return {
         "tiles": six_tiles(summary, points),
-        "results": stacked(bars),
-        "results_table": timeline_table(bars, totals=True),
-        "latency": lined(lines),
-        "latency_table": timeline_table(lines),
+        "results": chart_results(points, choice),
+        "latency": chart_latency(points, choice),
         "interval": INTERVALS[choice.interval],
         "zoom": link("/analytics", choice.whose),
     }
@@ -92,75 +71,18 @@ async def load_failures(visit: Visit, choice: Choice) -> Mapping[str, Any]:
 
 async def load_causes(visit: Visit, choice: Choice) -> Mapping[str, Any]:
     """Why calls failed, with the share of each cause."""
-    groups = await visit.app.figures.list_errors(
-        choice.tenant_id, choice.start, choice.end, webhook_id=choice.webhook_id
-    )
-    counted: Counter[str] = Counter()
-    for group in groups:
-        counted[group.cause] += group.failed_calls
-    total = sum(counted.values())
-    within = {**choice.whose, **choice.when, "status": "failed"}
-    ranks = [
-        Rank(
-            CAUSES[cause],
-            calls,
-            calls / total,
-            "fail" if cause in _BROKEN else "warn",
-            _calls({**within, "cause": cause}),
-        )
-        for cause, calls in counted.most_common()
-    ]
-    return {"total": total, "ranks": ranked(ranks, empty="No call failed in this period.")}
+    groups = await list_groups(visit.app, choice)
+    return {"total": sum(group.failed_calls for group in groups), "chart": chart_causes(groups, choice)}
 
 
 async def load_heat(visit: Visit, choice: Choice) -> Mapping[str, Any]:
-    """Failed calls by weekday and hour: of a week at least, of a year at most."""
-    length = choice.end - choice.start
-    start = min(choice.end - _WEEK, choice.start) if length <= _YEAR else choice.end - _YEAR
-    span = "last 7 days" if length < _WEEK else "this period" if length <= _YEAR else "its last year"
-    if length < _WEEK and choice.name == "custom":
-        span = "the 7 days until then"
-    cells = await visit.app.figures.map_heat(
-        choice.tenant_id, start, choice.end, zone=choice.zone_name, webhook_id=choice.webhook_id
-    )
-    values = {(cell.weekday, cell.hour): float(cell.failed_calls) for cell in cells}
-    title = f"Failed calls by hour, {span}"
-    return {
-        "span": span,
-        "map": heated(values, title=title, name="Failed calls"),
-        "table": week_table(values, title=title),
-    }
+    """Failed calls by weekday and hour."""
+    return {"span": heat_span(choice), "chart": await chart_heat(visit.app, choice)}
 
 
 async def load_webhooks(visit: Visit, choice: Choice) -> Mapping[str, Any]:
     """The tenant's webhooks that are slowest, and those that fail most."""
-    tenant, figures = str(choice.tenant_id), visit.app.figures
-    slowest = await figures.rank_webhooks(tenant, "slowest", choice.start, choice.end, limit=_RANKED)
-    failing = await figures.rank_webhooks(tenant, "failing", choice.start, choice.end, limit=_RANKED)
-    kind: Kind = "p95"
-    slow = [Rank(_label(each), each.figures.p95, None, kind, _webhook(tenant, each), _usual(each)) for each in slowest]
-    return {
-        "slowest": ranked(slow, unit="ms", empty="Nothing was called in this period."),
-        "failing": ranked([_failing(tenant, each) for each in failing], empty="No call failed in this period."),
-    }
-
-
-def _failing(tenant: str, each: Ranked) -> Rank:
-    failed = each.figures.failed_calls
-    note = CAUSES[each.cause] if each.cause else None
-    return Rank(_label(each), failed, failed / each.figures.total_calls, "fail", _webhook(tenant, each), note)
-
-
-def _usual(each: Ranked) -> str:
-    return f"{plural(each.figures.total_calls, 'call')}, p50 {milliseconds(each.figures.p50)}"
-
-
-def _label(each: Ranked) -> str:
-    return f"{each.workflow_name} (deleted)" if each.deleted else each.workflow_name
-
-
-def _webhook(tenant: str, each: Ranked) -> str | None:
-    return None if each.deleted else f"/tenants/{part(tenant)}/webhooks/{each.webhook_id}"
+    return {"slowest": await chart_slowest(visit.app, choice), "failing": await chart_failing(visit.app, choice)}
 
 
 async def load_tenants(visit: Visit, choice: Choice) -> Mapping[str, Any]:

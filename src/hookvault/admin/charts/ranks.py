@@ -31,27 +31,54 @@ class Rank:
     note: str | None = None
 
 
-def ranked(ranks: Sequence[Rank], *, unit: Unit = "count", empty: str = "Nothing in this period") -> Markup:
-    """A list of labelled bars as long as their values, the first given at the top."""
-    if not ranks:
-        return made(f'<p class="ranks-empty">{text(empty)}</p>')
-    values = [drawable(rank.value) for rank in ranks]
-    most = max((value for value in values if value is not None), default=0)
-    items = "".join(_item(rank, value, most, unit) for rank, value in zip(ranks, values, strict=True))
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """Bars, the first at the top, and what they are.
+
+    Attributes:
+        title: What is shown, such as `Failed calls by cause`.
+        ranks: In order.
+        of: What the labels are, such as `Cause`; the head of their column in the table.
+        name: What the values are, such as `Failed calls`.
+        unit: What they are counted in.
+        note: What the quieter lines are; the head of their column.
+        empty: What stands where there are none.
+    """
+
+    title: str
+    ranks: Sequence[Rank]
+    of: str
+    name: str
+    unit: Unit = "count"
+    note: str = "Note"
+    empty: str = "Nothing in this period"
+
+
+def ranked(ranking: Ranking) -> Markup:
+    """A list of labelled bars as long as their values."""
+    if not ranking.ranks:
+        return made(f'<p class="ranks-empty">{text(ranking.empty)}</p>')
+    items = "".join(_item(rank, wide, ranking.unit) for rank, wide in zip(ranking.ranks, widths(ranking), strict=True))
     return made(f'<ol class="ranks">{items}</ol>')
 
 
-def _item(rank: Rank, value: float | None, most: float, unit: Unit) -> str:
+def widths(ranking: Ranking) -> list[float]:
+    """How long each bar is, in percent of the longest."""
+    values = [drawable(rank.value) or 0 for rank in ranking.ranks]
+    most = max(values, default=0)
+    # What is there is seen, if only as a dot.
+    return [max(value / most * 100, 0.8) if value else 0.0 for value in values]
+
+
+def _item(rank: Rank, wide: float, unit: Unit) -> str:
     name = text(rank.label)
     shown = f'<a href="{text(rank.href)}">{name}</a>' if rank.href else name
     share = f'<span class="rank-share">{text(percent(rank.share))}</span>' if rank.share is not None else ""
     note = f'<span class="rank-note">{text(rank.note)}</span>' if rank.note else ""
-    # What is there is seen, if only as a dot.
-    wide = max(value / most * 100, 0.8) if value and most else 0.0
     bar = f'<rect class="c-{text(rank.kind)}" width="{short(wide)}%" height="6" rx="3"/>' if wide else ""
     return (
         f'<li><span class="rank-label" title="{name}">{shown}</span>'
-        f'<span class="rank-value">{text(written(value, unit))}</span>{share}{note}'
+        f'<span class="rank-value">{text(written(drawable(rank.value), unit))}</span>{share}{note}'
         '<svg class="rank-bar" width="100%" height="6" aria-hidden="true">'
         f'<rect class="rank-track" width="100%" height="6" rx="3"/>{bar}</svg></li>'
     )

@@ -1,11 +1,13 @@
 """The tables behind charts, for those who read rather than see them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from markupsafe import Markup
 
 from hookvault.admin.charts.frame import made, text
-from hookvault.admin.charts.scale import DAYS, Unit, moment, written
+from hookvault.admin.charts.heat import Week
+from hookvault.admin.charts.ranks import Ranking
+from hookvault.admin.charts.scale import DAYS, moment, written
 from hookvault.admin.charts.series import Timeline, zone_name
 
 MOST_ROWS = 400  # of 2,000 points nobody reads more; exports carry all
@@ -28,10 +30,23 @@ def timeline_table(timeline: Timeline, *, totals: bool = False) -> Markup:
     return tabled(timeline.title, heads, rows)
 
 
-def week_table(cells: Mapping[tuple[int, int], float], *, title: str, unit: Unit = "count") -> Markup:
+def week_table(week: Week) -> Markup:
     """A week's map of heat as a table that opens: hours down, weekdays across."""
-    rows = [[f"{hour:02}:00", *(written(cells.get((day, hour), 0), unit) for day in range(1, 8))] for hour in range(24)]
-    return tabled(title, ["Hour", *DAYS], rows)
+    said = [written(value, week.unit) for value in week.values]
+    return tabled(week.title, ["Hour", *DAYS], [[f"{hour:02}:00", *said[hour::24]] for hour in range(24)])
+
+
+def ranks_table(ranking: Ranking) -> Markup:
+    """Bars in order as a table that opens; nothing where there are none."""
+    if not ranking.ranks:
+        return made("")
+    shared, noted = (any(getattr(rank, name) is not None for rank in ranking.ranks) for name in ("share", "note"))
+    rows = []
+    for rank in ranking.ranks:
+        share = [written(rank.share, "percent")] if shared else []
+        rows.append([rank.label, written(rank.value, ranking.unit), *share, *([rank.note or ""] if noted else [])])
+    heads = [ranking.of, ranking.name, *(["Share"] if shared else []), *([ranking.note] if noted else [])]
+    return tabled(ranking.title, heads, rows)
 
 
 def tabled(title: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> Markup:

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
@@ -11,9 +10,8 @@ from starlette.routing import BaseRoute
 
 from hookvault.admin.ask import part
 from hookvault.admin.board import dashboard
+from hookvault.admin.board.chart import CHARTS, OF_A_TENANT
 from hookvault.admin.board.choice import CUSTOM, INTERVALS, RANGES, Choice, link, read_choice
-from hookvault.admin.board.timeline import latencies, results
-from hookvault.admin.charts.export import bars_file, lines_file
 from hookvault.admin.route import page
 from hookvault.admin.visit import Visit
 from hookvault.analytics.figures import WebhookName
@@ -80,24 +78,28 @@ async def list_tenants(visit: Visit) -> Response:
 
 
 async def show_file(visit: Visit) -> Response:
-    """A chart over time as an SVG file."""
+    """A chart as an SVG file, as it is drawn on whichever page."""
     choice = read_choice(visit.query, visit.zone)
-    points = await dashboard.list_points(visit.app, choice)
-    kinds: Mapping[str, Callable[[], str]] = {
-        "results": lambda: bars_file(_named(results(points, choice), choice)),
-        "latency": lambda: lines_file(_named(latencies(points, choice), choice)),
-    }
     kind = visit.query.get("kind", "results")
-    if kind not in kinds:
-        raise InvalidError(f"The kind of a chart is {' or '.join(kinds)}.")
+    if kind not in CHARTS:
+        raise InvalidError(f"The kind of a chart is {', '.join(CHARTS)}.")
+    if kind in OF_A_TENANT and choice.tenant_id is None:
+        raise InvalidError("This chart is of a tenant's webhooks. Choose the tenant too.")
+    whose = await _whose(visit, choice)
+    chart = await CHARTS[kind](visit.app, choice)
     name = f"hookvault-{kind}-{choice.start:%Y%m%d-%H%M}.svg"
     headers = {"content-disposition": f'attachment; filename="{name}"'}
-    return Response(kinds[kind](), media_type="image/svg+xml", headers=headers)
+    return Response(chart.write(whose), media_type="image/svg+xml", headers=headers)
 
 
-def _named(timeline: Any, choice: Choice) -> Any:
+async def _whose(visit: Visit, choice: Choice) -> str:
     """A file tells by itself whose calls it shows."""
-    return timeline if choice.tenant_id is None else replace(timeline, title=f"{timeline.title}, {choice.tenant_id}")
+    if choice.tenant_id is None or choice.webhook_id is None:
+        return choice.tenant_id or ""
+    webhooks = await visit.app.figures.list_names(choice.tenant_id)
+    _require(choice, webhooks)
+    named = next(each.workflow_name for each in webhooks if each.webhook_id == choice.webhook_id)
+    return f"{choice.tenant_id}, {named}"
 
 
 async def _tenants(visit: Visit) -> dict[str, Any]:

@@ -7,12 +7,10 @@ from typing import Any
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute
 
-from hookvault.admin.board import attention, dashboard
+from hookvault.admin.board import attention
+from hookvault.admin.board.chart import chart_results, list_points
 from hookvault.admin.board.choice import last_hours
 from hookvault.admin.board.tiles import Tile, calls_tile, failed_tile, success_tile, time_tile
-from hookvault.admin.board.timeline import results
-from hookvault.admin.charts.bars import stacked
-from hookvault.admin.charts.table import timeline_table
 from hookvault.admin.happening import title
 from hookvault.admin.people import look_up, named
 from hookvault.admin.route import page
@@ -36,9 +34,9 @@ async def load_now(visit: Visit) -> Mapping[str, Any]:
     """The last 24 hours of the platform, and what is under way."""
     choice, figures = last_hours(_HOURS, visit.zone), visit.app.figures
     summary, points = await asyncio.gather(
-        figures.summarize(None, choice.start, choice.end), dashboard.list_points(visit.app, choice)
+        figures.summarize(None, choice.start, choice.end), list_points(visit.app, choice)
     )
-    ledger, bars = await visit.app.ledger(), results(points, choice)
+    ledger = await visit.app.ledger()
     tiles = [
         calls_tile(summary, points, href="/analytics"),
         success_tile(summary, points, href="/analytics"),
@@ -47,8 +45,7 @@ async def load_now(visit: Visit) -> Mapping[str, Any]:
         Tile("Deliveries pending", number(ledger.pending), note="on their way", href="/deliveries?status=pending"),
         Tile("Deliveries held", number(ledger.held), note="waiting", href="/deliveries?status=held"),
     ]
-    table = timeline_table(bars, totals=True)
-    return {"tiles": tiles, "before": choice.before, "results": stacked(bars), "table": table, "choice": choice}
+    return {"tiles": tiles, "before": choice.before, "results": chart_results(points, choice), "choice": choice}
 
 
 async def load_busy(visit: Visit) -> Mapping[str, Any]:

@@ -9,9 +9,8 @@ from starlette.routing import Route
 
 from hookvault.admin.ask import Answer, part
 from hookvault.admin.attention import list_notices
-from hookvault.admin.charts.bars import stacked
-from hookvault.admin.charts.series import Series, Timeline, zone_name
-from hookvault.admin.charts.table import timeline_table
+from hookvault.admin.board.chart import chart_results, list_points
+from hookvault.admin.board.choice import Choice
 from hookvault.admin.form import Form
 from hookvault.admin.route import blank, deed, page
 from hookvault.admin.tiles import day_tiles
@@ -182,23 +181,15 @@ def _changes(form: Form) -> dict[str, Any]:
 
 async def _figures(visit: Visit, tenant: Tenant) -> dict[str, Any]:
     end = now()
-    start = end - _DAY
-    figures, zone = visit.app.figures, visit.zone
-    points = await figures.list_series(tenant.id, "hour", start=start, end=end, zone=zone_name(zone))
-    parts = [
-        Series("Successful", "ok", [point.figures.successful_calls for point in points]),
-        Series("Failed", "fail", [point.figures.failed_calls for point in points]),
-    ]
-    times = [point.start for point in points]
-    line = Timeline("Calls by result, 24 h", times, end, parts, zone=zone, empty="Nothing was called in 24 hours")
+    choice = Choice(tenant.id, None, "24h", end - _DAY, end, "hour", visit.zone, {"tenantId": tenant.id})
+    chart = chart_results(await list_points(visit.app, choice), choice)
     failures = await visit.app.analytics.list_tenant_calls(
-        tenant.id, CallFilter(start=start, status="failed"), limit=_FAILURES
+        tenant.id, CallFilter(start=choice.start, status="failed"), limit=_FAILURES
     )
     return {
-        "tiles": day_tiles(await figures.summarize(tenant.id, start, end)),
-        "chart": stacked(line),
-        "table": timeline_table(line, totals=True),
-        "zone": zone_name(zone),
+        "tiles": day_tiles(await visit.app.figures.summarize(tenant.id, choice.start, end)),
+        "chart": chart,
+        "zone": choice.zone_name,
         "failures": failures.items,
         "notices": await list_notices(visit.app, tenant),
     }

@@ -8,6 +8,15 @@ from typing import Any
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
+from hookvault.admin.board.chart import (
+    chart_causes,
+    chart_codes,
+    chart_latency,
+    chart_results,
+    list_groups,
+    list_points,
+)
+from hookvault.admin.board.choice import Choice
 from hookvault.admin.charts.series import zone_name
 from hookvault.admin.pages.draft import api_path, base_path, find, show_secret
 from hookvault.admin.pages.trial import trial_context
@@ -15,7 +24,7 @@ from hookvault.admin.people import look_up, named_label
 from hookvault.admin.route import deed, page
 from hookvault.admin.visit import Visit
 from hookvault.admin.webhooks.fields import mark_of
-from hookvault.admin.webhooks.figures import RANGES, draw_causes, draw_codes, draw_results, draw_times, make_tiles
+from hookvault.admin.webhooks.figures import RANGES, Range, make_tiles
 from hookvault.admin.webhooks.rows import JUDGED, THRESHOLDS
 from hookvault.clock import now
 from hookvault.deliveries.model import DeliveryFilter
@@ -75,27 +84,33 @@ async def show_counted(visit: Visit) -> Response:
     """The tiles and charts of a period."""
     webhook, figures = await find(visit), visit.app.figures
     asked = RANGES.get(visit.query.get("range", ""), RANGES["24h"])
-    end = now()
-    start = end - asked.length
-    of: dict[str, Any] = {"webhook_id": webhook.id}
-    summary = await figures.summarize(webhook.tenant_id, start, end, **of)
-    zone = zone_name(visit.zone)
-    points = await figures.list_series(
-        webhook.tenant_id, asked.interval, start=start, end=end, zone=zone if "/" in zone else "UTC", **of
-    )
-    groups = await figures.list_errors(webhook.tenant_id, start, end, **of)
+    choice = _chosen(visit, webhook, asked)
+    summary = await figures.summarize(webhook.tenant_id, choice.start, choice.end, webhook_id=webhook.id)
+    points = await list_points(visit.app, choice)
+    groups = await list_groups(visit.app, choice)
+    charts_of = [
+        chart_results(points, choice),
+        chart_latency(points, choice),
+        chart_causes(groups, choice),
+        chart_codes(groups, summary.figures, choice),
+    ]
     return visit.show_part(
         "webhooks/counted.html",
         "Figures",
         _back(webhook),
         asked=asked,
         tiles=make_tiles(summary),
-        results=draw_results(points, asked, end, visit.zone if "/" in zone else UTC),
-        times=draw_times(points, asked, end, visit.zone if "/" in zone else UTC),
-        causes=draw_causes(groups),
-        codes=draw_codes(groups, summary.figures),
-        zone=zone,
+        charts_of=charts_of,
+        zone=choice.zone_name,
     )
+
+
+def _chosen(visit: Visit, webhook: Webhook, asked: Range) -> Choice:
+    end = now()
+    zone = visit.zone if "/" in zone_name(visit.zone) else UTC
+    given = {"tenantId": webhook.tenant_id, "webhookId": str(webhook.id)}
+    start = end - asked.length
+    return Choice(webhook.tenant_id, webhook.id, asked.name, start, end, asked.interval, zone, given)
 
 
 async def show_recent(visit: Visit) -> Response:

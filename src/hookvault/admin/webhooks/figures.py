@@ -1,20 +1,10 @@
-"""What a webhook's page shows of its calls: tiles with what changed, charts, and why calls failed (pure)."""
+"""What a webhook's page shows of its calls: the periods to choose from, and tiles with what changed (pure)."""
 
-from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta, tzinfo
+from datetime import timedelta
 from typing import Literal
 
-from markupsafe import Markup
-
-from hookvault.admin.charts.bars import stacked
-from hookvault.admin.charts.lines import lined
-from hookvault.admin.charts.ranks import Rank, ranked
-from hookvault.admin.charts.series import Series, Timeline
-from hookvault.admin.charts.table import timeline_table
 from hookvault.admin.shown import milliseconds, number, percent
-from hookvault.analytics.figures import ErrorGroup, Point
 from hookvault.analytics.model import Figures, Summary
 from hookvault.analytics.period import Interval
 
@@ -60,56 +50,6 @@ def make_tiles(summary: Summary) -> list[Tile]:
         Tile("p95", milliseconds(now.p95), *_time(now.p95, then.p95)),
         Tile("p99", milliseconds(now.p99), *_time(now.p99, then.p99)),
     ]
-
-
-def draw_results(points: Sequence[Point], asked: Range, end: datetime, zone: tzinfo) -> Markup:
-    """The calls of a period by result."""
-    series = [
-        Series("Succeeded", "ok", [point.figures.successful_calls for point in points]),
-        Series("Failed", "fail", [point.figures.failed_calls for point in points]),
-    ]
-    title = f"Calls by result, {asked.said}"
-    timeline = Timeline(title, _times(points), end, series, asked.interval, zone, empty="No calls in this period")
-    return stacked(timeline) + timeline_table(timeline, totals=True)
-
-
-def draw_times(points: Sequence[Point], asked: Range, end: datetime, zone: tzinfo) -> Markup:
-    """The response times of a period."""
-    series = [
-        Series("p50", "p50", [point.figures.p50 for point in points]),
-        Series("p95", "p95", [point.figures.p95 for point in points]),
-        Series("p99", "p99", [point.figures.p99 for point in points]),
-    ]
-    title = f"Response time, {asked.said}"
-    times = _times(points)
-    timeline = Timeline(title, times, end, series, asked.interval, zone, unit="ms", empty="No calls in this period")
-    return lined(timeline) + timeline_table(timeline)
-
-
-def draw_causes(groups: Sequence[ErrorGroup]) -> Markup:
-    """Why calls failed, the most frequent cause first."""
-    failed: Counter[str] = Counter()
-    for group in groups:
-        failed[group.text] += group.failed_calls
-    whole = failed.total()
-    ranks = [Rank(text, calls, calls / whole, "fail") for text, calls in failed.most_common(8)]
-    return ranked(ranks, empty="No call failed in this period.")
-
-
-def draw_codes(groups: Sequence[ErrorGroup], figures: Figures) -> Markup:
-    """How many calls were answered with which HTTP status."""
-    codes: Counter[str] = Counter()
-    for group in groups:
-        codes[str(group.status_code) if group.status_code else "No answer"] += group.failed_calls
-    ranks = [Rank("2xx", figures.successful_calls, figures.success_rate)] if figures.successful_calls else []
-    for code, calls in codes.most_common(8):
-        kind: Literal["warn", "fail"] = "warn" if code.startswith(("3", "4")) else "fail"
-        ranks.append(Rank(code, calls, calls / figures.total_calls if figures.total_calls else None, kind))
-    return ranked(ranks, empty="No calls in this period.")
-
-
-def _times(points: Sequence[Point]) -> list[datetime]:
-    return [point.start for point in points]
 
 
 def _relative(now: int, then: int) -> tuple[str, str]:
