@@ -344,7 +344,7 @@ def test_files_of_ranks_and_weeks_say_what_they_show():
     long = ranks.Ranking("Slow", [ranks.Rank("n" * 300, 1752, 0.25, "p95")], "Webhook", "p95", unit="ms")
     file = export.ranks_file(long, span="1 Nov to 2 Nov", whose="acme, orders")
     shown = [element.text for element in read(file.encode()).iter() if element.tag.endswith("}text")]
-    assert shown == ["Slow", "1 Nov to 2 Nov", "acme, orders", f"{'n' * 119}\u2026", "1.75 s (25%)"]
+    assert shown == ["Slow", "1 Nov to 2 Nov", "acme, orders", "p95", f"{'n' * 119}\u2026", "1.75 s (25%)"]
     assert "<title>Slow, acme, orders</title>" in file
     none = export.ranks_file(ranks.Ranking("Slow", [], "Webhook", "p95", empty="Nothing was slow."), span="today")
     assert ">Nothing was slow.</text>" in none

@@ -79,11 +79,11 @@ def ranks_file(ranking: Ranking, *, span: str, whose: str = "") -> str:
         span: Of which time, in words.
         whose: Whose calls; any text.
     """
-    y, rows = _TOP - 20, []
+    y, rows = _TOP - 16, [f'<text class="end" x="{_RIGHT}" y="88">{text(ranking.name)}</text>' if ranking.ranks else ""]
     for rank, wide in zip(ranking.ranks, widths(ranking), strict=True):
         rows.append(_row(rank, ranking, wide, y))
         y += 58 if rank.note else 42
-    if not rows:
+    if not ranking.ranks:
         rows.append(f'<text x="{_LEFT}" y="{y + 12}">{text(ranking.empty)}</text>')
         y += 42
     said = [f"{rank.label}: {_value(rank, ranking)}" for rank in ranking.ranks]
