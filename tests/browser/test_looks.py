@@ -88,3 +88,20 @@ SEGMENTS = """() => [...document.querySelectorAll('main .segments')].filter(e =>
         }),
     };
 })"""
+
+
+async def test_columns_stand_below_their_heads(browser, world):
+    """Where a list is no table: the audit log; and what needs attention, whose texts begin at one line."""
+    async with watched(browser, viewport={"width": 1440, "height": 900}) as page:
+        await world.scene.enter(page)
+        traveller = Traveller(page)
+        await traveller.go(f"{world.scene.base}/audit")
+        lefts = "e => [...e.children].map(cell => Math.round(cell.getBoundingClientRect().left))"
+        heads = await page.locator(".event-head").evaluate(lefts)
+        assert await page.locator(".event > summary").first.evaluate(lefts) == heads
+        await traveller.go(f"{world.scene.base}/tenants/{world.names['tenant']}")
+        texts = await page.locator(".warnings > li > div").evaluate_all(
+            "texts => texts.map(text => Math.round(text.getBoundingClientRect().left))"
+        )
+        assert len(texts) > 2
+        assert len(set(texts)) == 1

@@ -247,6 +247,11 @@ async def test_only_what_was_looked_at_is_applied(shop):
     assert await shop.names() == []
 
 
+async def test_the_page_stands_in_the_tab_of_the_webhooks(shop):
+    page = await shop.get("/exchange")
+    assert re.findall(r'aria-current="page">([^<]+)</a>', page.text) == ["Integrations &amp; webhooks"]
+
+
 async def test_the_text_is_not_sent_back(shop):
     token = planted("token")
     item = {"workflowName": NAUGHTY, "webhookUrl": URL, "authToken": token}

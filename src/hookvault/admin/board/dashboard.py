@@ -23,7 +23,7 @@ from hookvault.admin.visit import Visit
 from hookvault.analytics.figures import WebhookHealth
 from hookvault.analytics.model import CallFilter
 
-_RECENT = 8  # failed calls
+_RECENT = 10  # failed calls
 _MOST_TENANTS = 10
 
 
