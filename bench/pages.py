@@ -75,7 +75,7 @@ async def _measured(stage, rounds):
     password = await _admin(stage)
     _, port = stage.server("--no-worker")
     base = f"http://127.0.0.1:{port}"
-    async with httpx.AsyncClient(base_url=base, headers={"origin": "http://127.0.0.1:3000"}, timeout=60) as client:
+    async with httpx.AsyncClient(base_url=base, headers={"origin": base}, timeout=60) as client:
         entered = await client.post("/login", data={"email": EMAIL, "password": password, "next": "/"})
         if entered.status_code != 303:
             raise VoidError(f"nobody is let in: {entered.status_code}")
