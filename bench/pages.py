@@ -93,7 +93,7 @@ async def _asked(client, pages, rounds):
         text = page.pop("text")
         parts = {first or second for first, second in _LOADED.findall(text)}
         loaded = [await _timed(client, part.replace("&amp;", "&"), rounds, scripted=True) for part in sorted(parts)]
-        linked = {link.replace("&amp;", "&") for link in _LINKED.findall(text)}
+        linked = {link.partition("#")[0] for link in _LINKED.findall(text)}
         page["dress"] = sum([await _weight(client, link) for link in sorted(linked)])
         page["parts"] = [{key: part[key] for key in ("seconds", "bytes")} for part in loaded]
         found[name] = page

@@ -65,8 +65,11 @@ class CensusService:
         among = ",".join(tenant_ids)
         async with self._database.system_snapshot() as tx:
             by_hour = await read(tx, Scope(Over.SOME_TENANTS, among), bounds, Want())
-            known = {row["webhook_id"]: row for row in await store.list_called(tx, tenant_ids, bounds[0])}
-            theirs = Scope(Over.THEIR_WEBHOOKS, among, list(known))
+            failing = sorted(
+                {key for hour in by_hour for key, tally in hour.items() if key is not None and tally.failed}
+            )
+            known = {row["webhook_id"]: row for row in await store.list_called(tx, failing, bounds[0])}
+            theirs = Scope(Over.THEIR_WEBHOOKS, ",".join(failing), list(known))
             (by_webhook,) = await read(tx, theirs, [bounds[0], bounds[-1]], Want()) if known else ({},)
         worst: dict[str, tuple[UUID, Tally]] = {}
         for key, tally in by_webhook.items():
