@@ -173,14 +173,51 @@ async def test_what_a_user_named_is_shown_as_text(owner_page, house):
 
 
 async def test_charts_as_files(owner_page, house):
-    for kind, said in (("results", "Calls by result"), ("latency", "Response time of calls")):
+    for kind, said in (
+        ("results", "Calls by result"),
+        ("latency", "Response time of calls"),
+        ("heat", "Failed calls by hour"),
+        ("causes", "Failed calls by cause"),
+        ("codes", "Calls by HTTP status"),
+        ("slowest", "Slowest webhooks, p95"),
+        ("failing", "Most failing webhooks"),
+    ):
         answer = await owner_page.get("/analytics/chart.svg", params={"tenantId": house.id, "kind": kind})
         assert answer.status_code == 200
         assert answer.headers["content-type"] == "image/svg+xml"
         assert answer.headers["content-disposition"].startswith(f'attachment; filename="hookvault-{kind}-')
-        assert f"{said}, {house.id}" in answer.text
+        assert f"<title>{said}, {house.id}</title>" in answer.text
+        assert "<script" not in answer.text
+        everybody = await owner_page.get("/analytics/chart.svg", params={"kind": kind})
+        assert everybody.status_code == (422 if kind in ("slowest", "failing") else 200)
     assert (await owner_page.get("/analytics/chart.svg", params={"kind": "pie"})).status_code == 422
     assert (await owner_page.get("/analytics/chart.svg", params={"timeZone": "x"})).status_code == 422
+
+
+@pytest.mark.parametrize(
+    ("path", "kinds"),
+    [
+        ("/overview/now", ["results"]),
+        ("/tenants/{tenant}/figures", ["results"]),
+        ("/tenants/{tenant}/webhooks/{webhook}/counted", ["results", "latency", "causes", "codes"]),
+        ("/analytics/figures?tenantId={tenant}", ["results", "latency"]),
+        ("/analytics/heat?tenantId={tenant}", ["heat"]),
+        ("/analytics/causes?tenantId={tenant}", ["causes"]),
+        ("/analytics/webhooks?tenantId={tenant}", ["slowest", "failing"]),
+    ],
+)
+async def test_each_chart_has_its_file_and_its_table(owner_page, house, path, kinds):
+    """Ranked bars are a list that says every number itself."""
+    webhook = house.webhooks[0].id
+    answer = await owner_page.get(path.format(tenant=house.id, webhook=webhook), headers=SCRIPTED)
+    assert answer.status_code == 200
+    assert answer.text.count('<figure class="chart') == answer.text.count('<details class="chart-table')
+    assert len(re.findall(r'<figure class="chart|<ol class="ranks"', answer.text)) == len(kinds)
+    links = [unescape(link) for link in re.findall(r'href="(/analytics/chart\.svg[^"]*)" download', answer.text)]
+    assert [link.rpartition("kind=")[2] for link in links] == kinds
+    for link in links:
+        file = await owner_page.get(link)
+        assert (file.status_code, file.headers["content-type"]) == (200, "image/svg+xml")
 
 
 async def test_the_calls_that_are_counted_as_a_file(owner_page, house):

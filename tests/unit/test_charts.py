@@ -19,6 +19,7 @@ from hookvault.admin.charts.series import Series, Timeline
 START = datetime(2026, 11, 25, 8, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 NASTY = """<script>alert("x")</script> & 'quotes' \x00 \ud800 > ]]>"""
+NASTY_RANK = ranks.Rank(NASTY, 3, 0.6, "fail", "/x", NASTY)
 counts = st.lists(
     st.tuples(*[st.one_of(st.none(), st.integers(0, 10**9), st.floats(allow_nan=True, allow_infinity=True))] * 2),
     max_size=40,
@@ -285,6 +286,32 @@ def test_a_file_stands_by_itself(drawn, points):
     assert {element.tag.removeprefix(space) for element in tree.iter()} <= {
         *("svg", "title", "desc", "style", "rect", "text", "g", "line", "path"),
     }
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        export.heat_file({(1, 0): 5, (7, 23): 2}, title=NASTY, name=NASTY, below=NASTY),
+        export.ranks_file(
+            [ranks.Rank(NASTY, 3, 0.6, "fail", "/x", NASTY), ranks.Rank("b", None)], title=NASTY, below="x", empty="y"
+        ),
+        export.ranks_file([], title=NASTY, below=NASTY, empty=NASTY),
+    ],
+    ids=["heat", "ranks", "no ranks"],
+)
+def test_other_files_stand_by_themselves(file):
+    tree = read(file.encode())
+    assert tree.find("{http://www.w3.org/2000/svg}title").text.startswith("<script>")
+    assert tree.find("{http://www.w3.org/2000/svg}desc").text
+    assert re.search(r"var\(|href|url\(|<script", file) is None
+
+
+def test_the_deepest_cell_of_a_file_is_the_greatest():
+    tree = read(export.heat_file({(1, 0): 5, (7, 23): 2}, title="t", name="n", below="b").encode())
+    counted = {
+        e.get("class"): len(e) for e in tree.iter("{http://www.w3.org/2000/svg}g") if "heat" in e.get("class", "")
+    }
+    assert counted == {"heat0": 166, "heat2": 1, "heat5": 1}
 
 
 @pytest.mark.parametrize("drawn", [bars.stacked, lines.lined, export.bars_file, export.lines_file])

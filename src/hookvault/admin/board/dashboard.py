@@ -27,6 +27,8 @@ from hookvault.api.services import App
 _RECENT = 8  # failed calls
 _RANKED = 5
 _MOST_TENANTS = 10
+_SLOW: Kind = "p95"  # the colour of what takes long
+NO_CALL, NO_FAILURE = "Nothing was called in this period.", "No call failed in this period."
 _WEEK, _YEAR = timedelta(days=7), timedelta(days=365)
 # What the receiver or the way to it did wrong; the others are answered by changing something here or there.
 _BROKEN = frozenset({"timeout", "connection_failed", "receiver_failed", "workflow_failed", "dns_error", "tls_error"})
@@ -92,15 +94,19 @@ async def load_failures(visit: Visit, choice: Choice) -> Mapping[str, Any]:
 
 async def load_causes(visit: Visit, choice: Choice) -> Mapping[str, Any]:
     """Why calls failed, with the share of each cause."""
-    groups = await visit.app.figures.list_errors(
-        choice.tenant_id, choice.start, choice.end, webhook_id=choice.webhook_id
-    )
+    ranks = await rank_causes(visit.app, choice)
+    return {"total": sum(rank.value or 0 for rank in ranks), "ranks": ranked(ranks, empty=NO_FAILURE)}
+
+
+async def rank_causes(app: App, choice: Choice) -> Sequence[Rank]:
+    """Why calls failed, the most frequent cause first."""
+    groups = await app.figures.list_errors(choice.tenant_id, choice.start, choice.end, webhook_id=choice.webhook_id)
     counted: Counter[str] = Counter()
     for group in groups:
         counted[group.cause] += group.failed_calls
     total = sum(counted.values())
     within = {**choice.whose, **choice.when, "status": "failed"}
-    ranks = [
+    return [
         Rank(
             CAUSES[cause],
             calls,
@@ -110,20 +116,11 @@ async def load_causes(visit: Visit, choice: Choice) -> Mapping[str, Any]:
         )
         for cause, calls in counted.most_common()
     ]
-    return {"total": total, "ranks": ranked(ranks, empty="No call failed in this period.")}
 
 
 async def load_heat(visit: Visit, choice: Choice) -> Mapping[str, Any]:
     """Failed calls by weekday and hour: of a week at least, of a year at most."""
-    length = choice.end - choice.start
-    start = min(choice.end - _WEEK, choice.start) if length <= _YEAR else choice.end - _YEAR
-    span = "last 7 days" if length < _WEEK else "this period" if length <= _YEAR else "its last year"
-    if length < _WEEK and choice.name == "custom":
-        span = "the 7 days until then"
-    cells = await visit.app.figures.map_heat(
-        choice.tenant_id, start, choice.end, zone=choice.zone_name, webhook_id=choice.webhook_id
-    )
-    values = {(cell.weekday, cell.hour): float(cell.failed_calls) for cell in cells}
+    values, span = await map_failures(visit.app, choice)
     title = f"Failed calls by hour, {span}"
     return {
         "span": span,
@@ -132,17 +129,39 @@ async def load_heat(visit: Visit, choice: Choice) -> Mapping[str, Any]:
     }
 
 
+async def map_failures(app: App, choice: Choice) -> tuple[Mapping[tuple[int, int], float], str]:
+    """Failed calls by weekday and hour, and of which time."""
+    length = choice.end - choice.start
+    start = min(choice.end - _WEEK, choice.start) if length <= _YEAR else choice.end - _YEAR
+    span = "last 7 days" if length < _WEEK else "this period" if length <= _YEAR else "its last year"
+    if length < _WEEK and choice.name == "custom":
+        span = "the 7 days until then"
+    cells = await app.figures.map_heat(
+        choice.tenant_id, start, choice.end, zone=choice.zone_name, webhook_id=choice.webhook_id
+    )
+    return {(cell.weekday, cell.hour): float(cell.failed_calls) for cell in cells}, span
+
+
 async def load_webhooks(visit: Visit, choice: Choice) -> Mapping[str, Any]:
     """The tenant's webhooks that are slowest, and those that fail most."""
-    tenant, figures = str(choice.tenant_id), visit.app.figures
-    slowest = await figures.rank_webhooks(tenant, "slowest", choice.start, choice.end, limit=_RANKED)
-    failing = await figures.rank_webhooks(tenant, "failing", choice.start, choice.end, limit=_RANKED)
-    kind: Kind = "p95"
-    slow = [Rank(_label(each), each.figures.p95, None, kind, _webhook(tenant, each), _usual(each)) for each in slowest]
     return {
-        "slowest": ranked(slow, unit="ms", empty="Nothing was called in this period."),
-        "failing": ranked([_failing(tenant, each) for each in failing], empty="No call failed in this period."),
+        "slowest": ranked(await rank_slowest(visit.app, choice), unit="ms", empty=NO_CALL),
+        "failing": ranked(await rank_failing(visit.app, choice), empty=NO_FAILURE),
     }
+
+
+async def rank_slowest(app: App, choice: Choice) -> Sequence[Rank]:
+    """The tenant's webhooks by their p95."""
+    tenant, kind = str(choice.tenant_id), _SLOW
+    found = await app.figures.rank_webhooks(tenant, "slowest", choice.start, choice.end, limit=_RANKED)
+    return [Rank(_label(each), each.figures.p95, None, kind, _webhook(tenant, each), _usual(each)) for each in found]
+
+
+async def rank_failing(app: App, choice: Choice) -> Sequence[Rank]:
+    """The tenant's webhooks by their failed calls."""
+    tenant = str(choice.tenant_id)
+    found = await app.figures.rank_webhooks(tenant, "failing", choice.start, choice.end, limit=_RANKED)
+    return [_failing(tenant, each) for each in found]
 
 
 def _failing(tenant: str, each: Ranked) -> Rank:

@@ -12,6 +12,7 @@ from hookvault.admin.charts.series import Kind, drawable
 _ROW, _CELL = 25, 22  # px
 _GAP = 0.5  # percent of the width between two cells
 _DEPTHS = 5
+HEAT_HEIGHT = 7 * _ROW
 
 
 def heated(
@@ -26,24 +27,29 @@ def heated(
         kind: The colour of the deepest cells.
         unit: What the values are.
     """
-    values = [_fit(cells.get((day, hour))) for day in range(1, 8) for hour in range(24)]
+    values = fit(cells)
     data = {"rows": DAYS, "columns": 24, "unit": unit, "series": [{"n": name, "c": kind, "v": values}]}
-    height = 7 * _ROW
-    days = "".join(f'<text x="30" y="{row * _ROW + 15}">{day}</text>' for row, day in enumerate(DAYS))
     return made(
         f'<figure class="chart" data-chart=\'{attribute(data)}\'><div class="chart-body">'
-        f'<svg class="chart-y" width="38" height="{height}" aria-hidden="true">{days}</svg>'
-        f'<div class="chart-plot" tabindex="0" role="img" aria-label="{text(_told(values, title, name, unit))}">'
-        f'<svg class="chart-svg chart-heat c-{text(kind)}" width="100%" height="{height}" aria-hidden="true">'
-        f"{_drawn(values)}{_hours(height)}</svg></div></div></figure>"
+        f'<svg class="chart-y" width="38" height="{HEAT_HEIGHT}" aria-hidden="true">{draw_days()}</svg>'
+        f'<div class="chart-plot" tabindex="0" role="img" aria-label="{text(tell_heat(values, title, name, unit))}">'
+        f'<svg class="chart-svg chart-heat c-{text(kind)}" width="100%" height="{HEAT_HEIGHT}" aria-hidden="true">'
+        f"{draw_heat(values)}{draw_hours()}</svg></div></div></figure>"
     )
 
 
-def _fit(value: float | None) -> float:
-    return drawable(value) or 0
+def fit(cells: Mapping[tuple[int, int], float]) -> list[float]:
+    """The 168 values hour by hour, Monday first."""
+    return [drawable(cells.get((day, hour))) or 0 for day in range(1, 8) for hour in range(24)]
 
 
-def _drawn(values: list[float]) -> str:
+def draw_days() -> str:
+    """The names of the days, one under the other."""
+    return "".join(f'<text x="30" y="{row * _ROW + 15}">{day}</text>' for row, day in enumerate(DAYS))
+
+
+def draw_heat(values: list[float]) -> str:
+    """The cells, the greater the deeper; across they are percent of the drawing's width."""
     most = max(values)
     groups: dict[int, list[str]] = {}
     for index, value in enumerate(values):
@@ -56,16 +62,19 @@ def _drawn(values: list[float]) -> str:
     return "".join(f'<g class="heat{depth}">{"".join(groups[depth])}</g>' for depth in sorted(groups))
 
 
-def _hours(height: int) -> str:
+def draw_hours() -> str:
     """Every third hour; every sixth where there is little room."""
     said = []
     for hour in range(0, 24, 3):
         widths = "x1 x2" if hour % 6 else "x0 x1 x2"
-        said.append(f'<text class="{widths}" x="{short((hour + 0.5) * 100 / 24)}%" y="{height + 14}">{hour:02}</text>')
+        said.append(
+            f'<text class="{widths}" x="{short((hour + 0.5) * 100 / 24)}%" y="{HEAT_HEIGHT + 14}">{hour:02}</text>'
+        )
     return f'<g class="chart-x">{"".join(said)}</g>'
 
 
-def _told(values: list[float], title: str, name: str, unit: Unit) -> str:
+def tell_heat(values: list[float], title: str, name: str, unit: Unit) -> str:
+    """The map in words: how much, when most, and how often none."""
     most = max(values)
     if not most:
         return f"{title}. {name}: none in any hour of the week."

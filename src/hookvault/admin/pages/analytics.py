@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
@@ -12,8 +11,7 @@ from starlette.routing import BaseRoute
 from hookvault.admin.ask import part
 from hookvault.admin.board import dashboard
 from hookvault.admin.board.choice import CUSTOM, INTERVALS, RANGES, Choice, link, read_choice
-from hookvault.admin.board.timeline import latencies, results
-from hookvault.admin.charts.export import bars_file, lines_file
+from hookvault.admin.board.drawings import draw_file
 from hookvault.admin.route import page
 from hookvault.admin.visit import Visit
 from hookvault.analytics.figures import WebhookName
@@ -80,24 +78,12 @@ async def list_tenants(visit: Visit) -> Response:
 
 
 async def show_file(visit: Visit) -> Response:
-    """A chart over time as an SVG file."""
-    choice = read_choice(visit.query, visit.zone)
-    points = await dashboard.list_points(visit.app, choice)
-    kinds: Mapping[str, Callable[[], str]] = {
-        "results": lambda: bars_file(_named(results(points, choice), choice)),
-        "latency": lambda: lines_file(_named(latencies(points, choice), choice)),
-    }
-    kind = visit.query.get("kind", "results")
-    if kind not in kinds:
-        raise InvalidError(f"The kind of a chart is {' or '.join(kinds)}.")
+    """A chart as an SVG file."""
+    choice, kind = read_choice(visit.query, visit.zone), visit.query.get("kind", "results")
+    drawn = await draw_file(visit.app, choice, kind)
     name = f"hookvault-{kind}-{choice.start:%Y%m%d-%H%M}.svg"
     headers = {"content-disposition": f'attachment; filename="{name}"'}
-    return Response(kinds[kind](), media_type="image/svg+xml", headers=headers)
-
-
-def _named(timeline: Any, choice: Choice) -> Any:
-    """A file tells by itself whose calls it shows."""
-    return timeline if choice.tenant_id is None else replace(timeline, title=f"{timeline.title}, {choice.tenant_id}")
+    return Response(drawn, media_type="image/svg+xml", headers=headers)
 
 
 async def _tenants(visit: Visit) -> dict[str, Any]:

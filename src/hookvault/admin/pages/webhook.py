@@ -88,6 +88,7 @@ async def show_counted(visit: Visit) -> Response:
         "webhooks/counted.html",
         "Figures",
         _back(webhook),
+        webhook=webhook,
         asked=asked,
         tiles=make_tiles(summary),
         results=draw_results(points, asked, end, visit.zone if "/" in zone else UTC),

@@ -98,6 +98,11 @@ def draw_causes(groups: Sequence[ErrorGroup]) -> Markup:
 
 def draw_codes(groups: Sequence[ErrorGroup], figures: Figures) -> Markup:
     """How many calls were answered with which HTTP status."""
+    return ranked(rank_codes(groups, figures), empty="No calls in this period.")
+
+
+def rank_codes(groups: Sequence[ErrorGroup], figures: Figures) -> Sequence[Rank]:
+    """Calls by the HTTP status of their answer: those that succeeded, then failures by their number."""
     codes: Counter[str] = Counter()
     for group in groups:
         codes[str(group.status_code) if group.status_code else "No answer"] += group.failed_calls
@@ -105,7 +110,7 @@ def draw_codes(groups: Sequence[ErrorGroup], figures: Figures) -> Markup:
     for code, calls in codes.most_common(8):
         kind: Literal["warn", "fail"] = "warn" if code.startswith(("3", "4")) else "fail"
         ranks.append(Rank(code, calls, calls / figures.total_calls if figures.total_calls else None, kind))
-    return ranked(ranks, empty="No calls in this period.")
+    return ranks
 
 
 def _times(points: Sequence[Point]) -> list[datetime]:
