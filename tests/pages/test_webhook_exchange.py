@@ -9,6 +9,7 @@ import pytest
 from webhooking import Shop, words
 
 from canary import CANARY, planted
+from hookvault.admin.pages import exchange
 
 NAUGHTY = "<script>alert(1)</script>"
 URL = "https://n8n.example.com/webhook/x"
@@ -28,13 +29,18 @@ async def look(shop, text):
     return await shop.post("/exchange", {"text": text})
 
 
-async def apply(shop, text):
-    """What is done once it was looked at; the secrets that are shown this once are seen nowhere else."""
+async def apply(shop, text, **headers):
+    """What is done once it was looked at."""
     shown = await look(shop, text)
     (digest,) = re.findall(r'name="apply" value="(\w+)"', shown.text)
+    return await go_on(shop, text, {"apply": digest}, **headers)
+
+
+async def go_on(shop, text, fields, **headers):
+    """What is done; the secrets that are shown this once are seen nowhere else."""
     see, CANARY.see = CANARY.see, lambda *_: None
     try:
-        done = await shop.post("/exchange", {"text": text, "apply": digest})
+        done = await shop.post("/exchange", {"text": text, **fields}, **headers)
     finally:
         CANARY.see = see
     for secret in set(re.findall(r"whsec_[A-Za-z0-9+/=]{20,}", done.text)):
@@ -166,6 +172,72 @@ async def test_what_would_be_changed_is_named_and_then_done(shop):
         e for e in await shop.app.webhooks.get_n8n_webhooks_by_tenant(shop.tenant) if e.workflow_name == "plain"
     )
     assert (plain.description, plain.policy.timeout_ms, plain.is_active) == ("New", 900, False)
+
+
+def far(answer):
+    """What the page would submit next by itself; empty once all is gone through."""
+    return dict(re.findall(r'<input type="hidden" name="(\w+)" value="(\w+)">', answer.text))
+
+
+async def test_many_are_done_some_at_a_time(shop, monkeypatch):
+    monkeypatch.setattr(exchange, "_AT_ONCE", 4)
+    await shop.make("same-00")
+    items = [{"workflowName": f"many-{n:02}", "webhookUrl": URL} for n in range(9)]
+    items.insert(2, {"workflowName": "same-00"})
+    items.insert(3, {"workflowName": "broken", "webhookUrl": "ftp://x"})
+    text = json.dumps(items)
+    first = await apply(shop, text)
+    assert (far(first)["after"], far(first)["done"], far(first)["refused"]) == ("6", "4", "1")
+    assert '<progress class="progress" max="11" value="6"' in first.text
+    assert len(await shop.names()) == 1 + 4
+    second = await go_on(shop, text, far(first))
+    assert "<section" not in second.text
+    assert re.findall(r"many-\d\d", second.text) == [f"many-{n:02}" for n in range(4, 8)]
+    # The same once more, as where an answer was lost: nothing is made twice, nothing fails.
+    again = await go_on(shop, text, far(first))
+    assert "Refused" not in words(again)
+    last = await go_on(shop, text, far(second))
+    assert far(last) == {}
+    assert "11 webhooks gone through: 8 created or changed, 1 refused or left out, 2 the same already." in words(last)
+    assert await shop.names() == [f"many-{n:02}" for n in range(9)] + ["same-00"]
+
+
+async def test_an_import_that_was_broken_off_is_begun_again(shop, monkeypatch):
+    monkeypatch.setattr(exchange, "_AT_ONCE", 2)
+    text = json.dumps([{"workflowName": f"many-{n}", "webhookUrl": URL} for n in range(5)])
+    await apply(shop, text)
+    shown = await look(shop, text)
+    assert "3 new 0 changed 2 the same" in words(shown)
+    monkeypatch.setattr(exchange, "_AT_ONCE", 25)
+    assert "5 webhooks gone through: 3 created or changed, 2 the same already." in words(await apply(shop, text))
+
+
+@pytest.mark.parametrize("text", ["[", json.dumps([{"workflowName": "other", "webhookUrl": URL}])])
+async def test_a_text_that_is_changed_in_between_stops_the_import(shop, monkeypatch, text):
+    monkeypatch.setattr(exchange, "_AT_ONCE", 2)
+    first = await apply(shop, json.dumps([{"workflowName": f"many-{n}", "webhookUrl": URL} for n in range(5)]))
+    stopped = await shop.post("/exchange", {"text": text, **far(first)})
+    assert stopped.status_code == 422
+    assert "2 of the text that was looked at were gone through." in words(stopped)
+    assert far(stopped) == {}
+    assert await shop.names() == ["many-0", "many-1"]
+
+
+@pytest.mark.parametrize("after", ["-1", "501", "1e3", "x", "9" * 30])
+async def test_what_is_no_place_in_the_file_is_the_start(shop, after):
+    text = json.dumps([{"workflowName": "a", "webhookUrl": URL}])
+    digest = re.findall(r'name="apply" value="(\w+)"', (await look(shop, text)).text)[0]
+    assert "Created" in words(await go_on(shop, text, {"apply": digest, "after": after, "done": after}))
+    assert await shop.names() == ["a"]
+
+
+async def test_without_scripts_all_is_done_at_once(shop, monkeypatch):
+    monkeypatch.setattr(exchange, "_AT_ONCE", 2)
+    text = json.dumps([{"workflowName": f"many-{n}", "webhookUrl": URL} for n in range(5)])
+    page = await apply(shop, text, **{"hx-request": "false"})
+    assert "<html" in page.text
+    assert "5 webhooks gone through: 5 created or changed." in words(page)
+    assert len(await shop.names()) == 5
 
 
 async def test_only_what_was_looked_at_is_applied(shop):

@@ -3,12 +3,13 @@
 import hashlib
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
 from hookvault.admin.ask import Answer, part
+from hookvault.admin.form import Form
 from hookvault.admin.pages.draft import api_path, base_path
 from hookvault.admin.route import deed, page
 from hookvault.admin.visit import Visit
@@ -19,6 +20,18 @@ from hookvault.errors import InvalidError
 from hookvault.outbound.guard import AddressPolicy
 
 _DONE = {"create": "Created", "change": "Changed"}
+_AT_ONCE = 25  # webhooks, a third of a second; then the page says how far it is, and asks for more
+
+
+class Told(NamedTuple):
+    """What the page tells of an import that it goes on with: how many webhooks of the file are gone through, and how."""
+
+    after: int = 0
+    done: int = 0
+    refused: int = 0
+
+
+_NOTHING = Told()
 
 
 async def show_exchange(visit: Visit) -> Response:
@@ -40,14 +53,15 @@ async def export(visit: Visit) -> Response:
 
 
 async def bring_in(visit: Visit) -> Response:
-    """What a file would do; with `apply`, does it, each webhook by the API's own route."""
+    """What a file would do; with `apply`, does it, each webhook by the API's own route, some at a time."""
     visit.require_writer()
     form, tenant = await visit.form(), await visit.app.tenants.get_tenant(visit.path("tenant"))
     text = form.raw("text").replace("\r\n", "\n")
+    told = Told(*(_told(form, name) for name in Told._fields))
     try:
         items = read_items(text)
     except InvalidError as error:
-        return _page(visit, tenant, problem=error.message)
+        return _page(visit, tenant, told=told, problem=error.message)
     present = await visit.app.webhooks.get_n8n_webhooks_by_tenant(tenant.id)
     settings = visit.app.settings
     policy = AddressPolicy(allow_http=settings.allow_http, allowed_networks=settings.allowed_networks)
@@ -58,9 +72,35 @@ async def bring_in(visit: Visit) -> Response:
         return _page(visit, tenant, steps=steps, counts=counts, digest=digest)
     if form.text("apply") != digest:
         problem = "The text is another one than was looked at. Look at what it would do now, then apply it."
-        return _page(visit, tenant, steps=steps, counts=counts, digest=digest, problem=problem)
-    report = [(step, await _apply(visit, step)) for step in steps if step.verdict in _DONE]
-    return _page(visit, tenant, report=report, counts=counts, skipped=[s for s in steps if s.verdict == "invalid"])
+        return _page(visit, tenant, told=told, steps=steps, counts=counts, digest=digest, problem=problem)
+    return await _do(visit, tenant, steps, told, digest)
+
+
+async def _do(visit: Visit, tenant: Any, steps: Sequence[Step], told: Told, digest: str) -> Response:
+    """Goes on behind what was gone through: the plan is made anew each time, so what is done already is the same then."""
+    # Without our script nobody asks for more.
+    passed = _take(steps[told.after :], _AT_ONCE if visit.is_partial else len(steps))
+    report = [(step, await _apply(visit, step) if step.verdict in _DONE else None) for step in passed]
+    report = [(step, answer) for step, answer in report if step.verdict != "same"]
+    done = sum(answer is not None and answer.ok for _, answer in report)
+    far = Told(told.after + len(passed), told.done + done, told.refused + len(report) - done)
+    return _page(visit, tenant, told=told, report=report, far=far, whole=len(steps), digest=digest)
+
+
+def _told(form: Form, name: str) -> int:
+    """What the page tells of what was done before: a number up to as many webhooks as a file may hold."""
+    number = form.number(name)
+    return number if isinstance(number, int) and 0 <= number <= MOST else 0
+
+
+def _take(steps: Sequence[Step], most: int) -> Sequence[Step]:
+    """The first steps, of which so many do something, with all between them."""
+    doing = 0
+    for place, step in enumerate(steps):
+        doing += step.verdict in _DONE
+        if doing > most:
+            return steps[:place]
+    return steps
 
 
 async def _apply(visit: Visit, step: Step) -> Answer:
@@ -70,10 +110,12 @@ async def _apply(visit: Visit, step: Step) -> Answer:
     return await visit.ask("PUT", api_path(visit, step.webhook), step.body, version=version)
 
 
-def _page(visit: Visit, tenant: Any, *, problem: str = "", **context: Any) -> Response:
-    known: dict[str, Any] = {"steps": None, "report": None, "counts": Counter(), "digest": "", "skipped": []}
-    known |= {"problem": problem, "tenant": tenant, "root": base_path(visit), "most": MOST, "done": _DONE}
+def _page(visit: Visit, tenant: Any, *, problem: str = "", told: Told = _NOTHING, **context: Any) -> Response:
+    known: dict[str, Any] = {"steps": None, "report": None, "counts": Counter(), "digest": "", "far": None}
+    known |= {"problem": problem, "tenant": tenant, "root": base_path(visit), "most": MOST, "done": _DONE, "told": told}
     template = "webhooks/outcome.html" if visit.is_partial else "webhooks/exchange.html"
+    if told.after and visit.is_partial:
+        template = "webhooks/onward.html"
     status = 422 if problem else 200
     return visit.render(template, status=status, may_write=visit.may_write, **known | context)
 
