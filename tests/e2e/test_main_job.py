@@ -218,6 +218,10 @@ async def test_kill_9_loses_no_call_that_was_answered(server, n8n):
             try:
                 while True:  # each of the 200 callers calls until the server is gone
                     answer = await call(client, ("fast", "slower")[number % 2], {"n": number})
+                    if answer.status_code == 503:  # a slow machine: its record is held up for longer than it waits
+                        assert answer.json()["code"] == "recording_unavailable"
+                        cut_off.append(number)
+                        return
                     assert answer.status_code == 200, answer.text
                     answered.append(answer.json()["callId"])
             except httpx.TransportError:

@@ -164,6 +164,21 @@ async def test_a_new_address_asks_for_the_secret_at_its_field(app, owner_page, a
     assert (await stored(app, acme, "n8n")).values["baseUrl"] == sent["baseUrl"]
 
 
+async def test_after_a_new_base_url_it_is_said_which_webhooks_keep_their_address(app, owner_page, acme, connected):
+    config, base = await connected("n8n")
+    await app.webhooks.create_n8n_webhook(acme.id, "derived-one")
+    await app.webhooks.create_n8n_webhook(acme.id, "own-one", webhook_url="https://other.example.com/webhook/x")
+    sent = {"apiKey": planted("n8n-new"), "do": "save"}
+    same = await owner_page.post(f"{base}/edit", data={**sent, "baseUrl": config["baseUrl"], "version": "1"})
+    assert same.status_code == 303
+    assert "old address" not in words(await owner_page.get(f"/tenants/{acme.id}/integrations"))
+    moved = {"baseUrl": "https://elsewhere.example.com/webhook", "version": "2"}
+    saved = await owner_page.post(f"{base}/edit", data=sent | moved)
+    assert saved.status_code == 303
+    said = words(await owner_page.get(f"/tenants/{acme.id}/integrations"))
+    assert "n8n is saved. 1 webhook keeps its old address: give each its new one below." in said
+
+
 async def test_the_second_of_two_admins_is_told_and_keeps_what_was_typed(app, owner_page, acme, connected):
     _, base = await connected("twilio")
     await app.integrations.configure(acme.id, "sms", {"phoneNumber": "+15550001111"}, create=False)

@@ -3,11 +3,14 @@
 import asyncio
 import re
 from urllib.parse import unquote
+from uuid import uuid4
 
 import pytest
 from traffic import Traffic
 
 from entrance import browser
+from hookvault.analytics.model import CallFilter
+from hookvault.analytics.tail import hub
 from n8n import N8n
 
 
@@ -118,3 +121,29 @@ async def test_the_page_offers_the_tail_under_its_filters(owner_page, traffic):
     assert unquote(address) == f"/calls/live?tenantId={traffic.id}&amp;status=failed"
     past = await owner_page.get("/calls", params={**asked, "range": "custom", "endDate": "2026-01-01T00:00"})
     assert "data-live=" not in past.text
+
+
+async def test_one_person_has_so_many_streams_and_another_has_their_own(app, owner_page, visitor, tenant, monkeypatch):
+    monkeypatch.setattr(hub, "READERS_EACH", 2)
+    who = owner_page.who
+    here = [await app.tail.open(CallFilter(), person=who.id) for _ in range(2)]
+    try:
+        for path in (
+            "/calls/live",
+            "/api/platform/calls/live",
+            f"/api/platform/tenants/{tenant.id}/webhooks/analytics/live",
+        ):
+            refused = await owner_page.get(path, headers={"accept": "application/json"})
+            assert refused.status_code == 429, path
+            assert "You have 2 streams of live calls open." in refused.text
+            assert refused.headers["retry-after"] == "10"
+        assert app.tail.readers == 2
+        other = await app.tail.open(CallFilter(), person=uuid4())
+        nobody = await app.tail.open(CallFilter())
+        here += [other, nobody]
+        app.tail.leave(here[0])
+        here.append(await app.tail.open(CallFilter(), person=who.id))
+    finally:
+        for reader in here:
+            app.tail.leave(reader)
+    assert app.tail.readers == 0

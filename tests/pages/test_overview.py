@@ -56,7 +56,7 @@ async def webhook(app, owner):
     await owner("UPDATE tenants SET created_at = now() - interval '30 days' WHERE id = $1", tenant.id)
     yield await app.webhooks.create_n8n_webhook(tenant.id, "orders", webhook_url="https://n8n.example.com/webhook/w")
     await app.tenants.delete_tenant(tenant.id)
-    app.deliveries._failed_until = app.upkeep._stale_at = 0.0
+    app.deliveries._failed.until = app.deliveries._held.until = app.upkeep._stale_at = 0.0
 
 
 async def lines(client):
@@ -122,6 +122,47 @@ async def test_a_failing_webhook(app, owner_page, webhook):
     assert "circuit is open" in (await lines(owner_page))[0][1]
 
 
+@pytest.fixture
+async def many(app, owner):
+    """Nine tenants of a month's age with three webhooks each, all called: the first of the last tenant fails most rarely."""
+    made = []
+    for number in range(9):
+        tenant = await app.tenants.create_tenant(f"Shop {number}", tenant_id=f"m{number}-{secrets.token_hex(4)}")
+        await owner("UPDATE tenants SET created_at = now() - interval '30 days' WHERE id = $1", tenant.id)
+        for name in "abc":
+            url = "https://n8n.example.com/webhook/w"
+            webhook = await app.webhooks.create_n8n_webhook(tenant.id, name, webhook_url=url)
+            calls = [
+                call_at(tenant.id, webhook.id, now() - timedelta(minutes=n), Random(3)) for n in range(30 - number)
+            ]
+            bad = {"success": False, "status_code": 500, "error_code": "http_500"}
+            await write_calls(app.database, [call._replace(**bad) for call in calls])
+        made.append(tenant)
+    yield made
+    for tenant in made:
+        await app.tenants.delete_tenant(tenant.id)
+
+
+async def test_a_few_of_many_failing_webhooks_are_named_and_the_others_counted(app, owner_page, many):
+    shown = await lines(owner_page)
+    assert [line[0] for line in shown] == ["bad"] * 5
+    tenants = [line[2].split("/")[2] for line in shown[:4]]
+    assert tenants == [many[0].id] * 2 + [many[1].id] * 2
+    assert shown[4][1].startswith(
+        "23 further webhooks are failing or degraded Of Shop 0, Shop 1, Shop 2 and 6 further tenants."
+    )
+    assert shown[4][2] == "/analytics"
+    unwell = await app.census.list_unwell()
+    assert {each.tenant_id for each in unwell} == {tenant.id for tenant in many}
+    await app.tenants.update_tenant(many[0].id, {"status": "suspended"})
+    for tenant in many[1:-1]:
+        await app.tenants.delete_tenant(tenant.id)
+    shown = await lines(owner_page)
+    assert [line[2].split("/")[2] for line in shown[:2]] == [many[-1].id] * 2
+    assert shown[2][1].startswith("1 further webhook is failing or degraded Of Shop 8.")
+    assert shown[2][2] == f"/tenants/{many[-1].id}/integrations"
+
+
 async def test_an_open_circuit(app, owner_page, webhook):
     async with app.database.tenant(webhook.tenant_id) as tx:
         await admission.hold(tx, webhook.tenant_id, webhook.id, "circuit_open", probe_s=30.0)
@@ -134,18 +175,18 @@ async def test_held_and_failed_deliveries(app, owner, owner_page, webhook):
     for _ in range(2):
         await app.webhooks.enqueue(webhook.tenant_id, "orders", {"n": 1})
     await app.webhooks.update_n8n_webhook(webhook.tenant_id, webhook.id, {"is_active": False})
-    app.deliveries._failed_until = app.upkeep._stale_at = 0.0
+    app.deliveries._failed.until = app.deliveries._held.until = app.upkeep._stale_at = 0.0
     (held,) = await lines(owner_page)
     assert held[0] == "warn"
-    assert held[1].startswith("2 deliveries are held")
-    assert held[2] == "/deliveries?status=held"
+    assert held[1].startswith(f"2 deliveries of Clinic {SCRIPT} are held")
+    assert held[2] == f"/deliveries?tenantId={webhook.tenant_id}&status=held"
     tiles = words(await owner_page.get("/overview/now", headers=SCRIPTED))
     assert "Deliveries pending 0 on their way Deliveries held 2" in tiles
     await owner(
         "UPDATE webhook_deliveries SET status = 'failed', finished_at = now() WHERE tenant_id = $1", webhook.tenant_id
     )
     assert len(await lines(owner_page)) == 1  # as of some seconds ago
-    app.deliveries._failed_until = 0.0
+    app.deliveries._failed.until = 0.0
     failed, _ = await lines(owner_page)
     assert failed[0] == "bad"
     assert failed[1].startswith(f"2 deliveries failed in 24 h 2 of Clinic {SCRIPT}.")

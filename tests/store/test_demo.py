@@ -136,6 +136,8 @@ async def test_deliveries_are_in_every_state(app, loaded):
     await until(asked, lambda seen: set(STATUSES) <= set(seen))
     suspended = await statuses(app, "palmstudio")
     assert suspended["held"] >= 4
+    lately = await app.figures.summarize("palmstudio", now() - timedelta(days=5), now())
+    assert lately.figures.total_calls == 0, "a suspended tenant is not called"
 
 
 async def test_what_is_loaded_already_is_not_loaded_again(app, owner, loaded):

@@ -119,6 +119,7 @@ def test_the_records_are_those_of_the_description(whole):
     assert b"".join(letter for letter, _, _ in records(data)) == b"HTCTCTTCMS"
 
 
+@pytest.mark.slow
 def test_cut_off_anywhere_it_is_no_backup(whole, tmp_path):
     data = whole.read_bytes()
     ends = {end for _, _, end in records(data)} | {start for _, start, _ in records(data)}
@@ -129,6 +130,7 @@ def test_cut_off_anywhere_it_is_no_backup(whole, tmp_path):
         assert code == ("backup_truncated" if length else "not_a_backup"), length
 
 
+@pytest.mark.slow
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=400, deadline=None)
 @given(st.data())
 def test_a_flipped_bit_anywhere_is_found(whole, tmp_path, data):
@@ -219,6 +221,7 @@ def test_a_seal_of_another_key_is_not_ours(whole, tmp_path):
         assert not msgspec.structs.replace(seal, hmac=tag).is_of(OTHER)
 
 
+@pytest.mark.slow
 def test_a_piece_never_unpacks_to_more_than_it_may(whole, tmp_path):
     for bomb in (bytes(CHUNK_BYTES + 1), bytes(200 * CHUNK_BYTES), b""):
         data = edited(whole, b"C", lambda _content, bomb=bomb: zlib.compress(bomb))

@@ -351,7 +351,9 @@ def test_files_of_ranks_and_weeks_say_what_they_show():
     week = export.week_file(heat.Week("Failures", {(1, 0): 4}, "Failed"), span="today")
     assert ">Failed: none to 4 in an hour</text>" in week
     assert len(re.findall(r"<text[^>]*>(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)</text>", week)) == 7
-    assert all(f'class="heat{depth}"' in week for depth in (0, 5))
+    two = read(export.week_file(heat.Week("Failures", {(1, 0): 5, (7, 23): 2}, "Failed"), span="today").encode())
+    groups = {each.get("class"): len(each) for each in two.iter("{http://www.w3.org/2000/svg}g")}
+    assert [groups[f"heat{depth}"] for depth in (0, 2, 5)] == [166, 1, 1]
 
 
 def test_bytes_are_bounded():

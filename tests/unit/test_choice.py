@@ -73,6 +73,7 @@ def test_what_can_t_be_asked(query, said):
     assert said in caught.value.message
 
 
+@pytest.mark.slow
 @given(
     st.dictionaries(
         st.sampled_from(["tenantId", "webhookId", "range", "startDate", "endDate", "interval", "timeZone", "of"]),

@@ -16,7 +16,7 @@ from hookvault.vault import (
 )
 from node import needs_node, opened_in_node, sealed_in_node
 
-pytestmark = needs_node
+pytestmark = [needs_node, pytest.mark.slow]
 KEY = "8f2a4b6c0d1e3f5a7b9c8d0e2f4a6b8c1d3e5f7a9b0c2d4e6f8a1b3c5d7e9f00"
 # Lists of texts, so that one process answers for many of them.
 BATCHES = st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=200), min_size=30, max_size=30)

@@ -103,6 +103,7 @@ def test_replacements(sent, stored):
     assert storable(sent) == (stored, sent != stored)
 
 
+@pytest.mark.slow
 @given(BODIES, st.booleans())
 @settings(max_examples=500)
 def test_any_response_becomes_json_or_nothing(body, truncated):
@@ -134,6 +135,7 @@ def test_other_responses_are_kept_as_text():
 
 
 # jsonb's numeric reaches further than a double: what is left to the recorder to store as text.
+@pytest.mark.slow
 @example(b'{"n":1e400}')
 @example(b"1e131071")
 @example(b"-0.0")

@@ -233,6 +233,7 @@ def test_of_members_of_one_name_no_other_is_kept():
     assert Redaction(["$.card.number"]).kept(plain) is plain
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("nesting", ["[[],%s]", '{"a":%s}', "[%s,{}]"])
 def test_many_paths_cost_one_walk_and_what_is_too_large_for_it_is_hidden_whole(nesting):
     """Counted in lists and objects that are looked through, not in seconds."""

@@ -213,6 +213,7 @@ def test_only_so_many_calls_are_parked():
         assert shares.park(hook[0]) == (number < PARKED)
 
 
+@pytest.mark.slow
 @settings(max_examples=25)
 @given(st.integers(4, 256), st.integers(2, 60))
 def test_however_many_tenants_hang_whoever_answers_finds_a_place_within_a_second(limit, tenants):

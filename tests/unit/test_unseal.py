@@ -71,6 +71,7 @@ def test_either_case_opens(opener, text):
     assert opener.opened == 2
 
 
+@pytest.mark.slow
 @needs_node
 def test_what_node_made_opens_unless_its_tag_is_short(opener):
     for iv_bytes in (12, 16):

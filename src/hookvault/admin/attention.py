@@ -7,6 +7,7 @@ from typing import Literal
 from hookvault.admin.ask import part
 from hookvault.api.services import App
 from hookvault.deliveries.model import DeliveryFilter
+from hookvault.integrations.layout import provider_of
 from hookvault.integrations.model import KINDS, Integration, Kind, Rotation
 from hookvault.tenants.model import Tenant
 
@@ -63,7 +64,8 @@ def _of_integration(kind: Kind, integration: Integration, rotation: Rotation, ba
     name, here = NAMES[kind], f"{base}/integrations"
     missing = [field for field, secret in integration.secrets.items() if secret.needs_reentry]
     if missing:
-        why = f"{', '.join(missing)} can't be opened any more."
+        labels = {field.name: field.label for field in provider_of(kind, integration.values).fields}
+        why = f"{', '.join(labels.get(field, field) for field in missing)} can't be opened any more."
         found.append(Notice("bad", "No secret", f"{name} needs its secrets again", why, here))
     if integration.last_test and not integration.last_test.ok:
         found.append(Notice("warn", "Failed", f"The last test of {name} failed", integration.last_test.message, here))

@@ -2,7 +2,8 @@
 
 import gzip
 import hashlib
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from typing import NamedTuple
@@ -24,6 +25,9 @@ _VENDORED = {
     "inter-latin.woff2": "font/woff2",
     "inter-latin-ext.woff2": "font/woff2",
 }
+# Comments are for readers of the source; on the way to a browser they would be a tenth of the bytes.
+_STYLE_COMMENT = re.compile(rb"[ \t]*/\*.*?\*/\n?", re.DOTALL)
+_SCRIPT_COMMENT = re.compile(rb"^[ \t]*//.*\n", re.MULTILINE)
 _FOREVER = "public, max-age=31536000, immutable"
 
 
@@ -43,7 +47,7 @@ class Static:
         vendored = {name: _file((ASSETS / name).read_bytes(), kind) for name, kind in _VENDORED.items()}
         made = {
             "app.css": _file(_styles(own, vendored), "text/css"),
-            "app.js": _file(b"\n".join(own.joinpath(name).read_bytes() for name in _SCRIPTS), "text/javascript"),
+            "app.js": _file(_joined(own, _SCRIPTS, _SCRIPT_COMMENT), "text/javascript"),
             "favicon.svg": _file(own.joinpath("favicon.svg").read_bytes(), "image/svg+xml"),
         }
         self._files = made | vendored
@@ -70,9 +74,13 @@ class Static:
         return await self._answer(request)
 
 
+def _joined(own: Traversable, names: Sequence[str], comment: re.Pattern[bytes]) -> bytes:
+    return b"\n".join(comment.sub(b"", own.joinpath(name).read_bytes()) for name in names)
+
+
 def _styles(own: Traversable, vendored: Mapping[str, _File]) -> bytes:
     """One sheet of all; the fonts that it names by their addresses, which change with them."""
-    text = b"\n".join(own.joinpath(name).read_bytes() for name in _STYLES)
+    text = _joined(own, _STYLES, _STYLE_COMMENT)
     for name, file in vendored.items():
         text = text.replace(f"/static/{name}".encode(), f"/static/{name}?v={file.version}".encode())
     return text

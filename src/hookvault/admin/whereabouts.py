@@ -43,7 +43,8 @@ WHERE: Mapping[tuple[str, str], str] = {
     (
         "n8n",
         "baseUrl",
-    ): "Where n8n's webhooks begin, such as https://n8n.example.com/webhook. {tenantId} and {slug} in it are replaced.",
+    ): "Where n8n's webhooks begin, such as https://n8n.example.com/webhook. {tenantId} and {slug} in it are replaced. "
+    "Webhooks keep the address that they were saved with.",
     (
         "n8n",
         "apiKey",

@@ -16,7 +16,8 @@ def _services(request: Request) -> App:
     return app
 
 
-def _asking(request: Request) -> Asking:
+def asking_of(request: Request) -> Asking:
+    """Whom a request speaks for."""
     asking: Asking = request.scope["hookvault.asking"]
     return asking
 
@@ -34,7 +35,7 @@ def _if_version(
 
 
 Services = Annotated[App, Depends(_services)]
-Who = Annotated[Asking, Depends(_asking)]
+Who = Annotated[Asking, Depends(asking_of)]
 IfVersion = Annotated[int | None, Depends(_if_version)]
 TenantID = Annotated[str, Path(alias="tenantId", pattern=NAME_PATTERN)]
 Limit = Annotated[int, Query(ge=1, le=200)]

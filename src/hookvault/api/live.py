@@ -18,7 +18,7 @@ from hookvault.analytics.model import CallFilter
 from hookvault.analytics.tail.model import LiveCall
 from hookvault.analytics.tail.reader import Reader, Taken
 from hookvault.api.asked import Cause, MaxTime, MinTime, OfTenant, OfWebhook, Status, Trigger
-from hookvault.api.context import Services, TenantID, problems
+from hookvault.api.context import Services, TenantID, asking_of, problems
 from hookvault.api.entry import is_still_allowed
 from hookvault.api.schemas import Moment, Wire
 from hookvault.api.services import App
@@ -148,7 +148,7 @@ def _streams(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {200: {"description": description, "content": content}, **problems(*statuses)}
 
 
-@router.get("/tenants/{tenantId}/webhooks/analytics/live", response_class=EventStream, responses=_streams(404))
+@router.get("/tenants/{tenantId}/webhooks/analytics/live", response_class=EventStream, responses=_streams(404, 429))
 async def watch_tenant_calls(
     app: Services, request: Request, tenant_id: TenantID, which: Which, last: Last
 ) -> EventStream:
@@ -156,7 +156,7 @@ async def watch_tenant_calls(
     return await _open(app, request, _of_tenant(which, tenant_id), last)
 
 
-@router.get("/calls/live", response_class=EventStream, responses=_streams(404))
+@router.get("/calls/live", response_class=EventStream, responses=_streams(404, 429))
 async def watch_calls(
     app: Services,
     request: Request,
@@ -172,7 +172,10 @@ async def _open(app: App, request: Request, which: CallFilter, last: UUID | None
     async def allowed() -> bool:
         return await is_still_allowed(app, request.scope)
 
-    return EventStream(app, await app.tail.open(which, last), allowed)
+    principal = asking_of(request).principal
+    session = principal.session if principal else None
+    person = session.user.id if session else None
+    return EventStream(app, await app.tail.open(which, last, person=person), allowed)
 
 
 async def _chunks(

@@ -53,7 +53,7 @@ class Furnisher:
     async def settle(self, tenant_id: str, house: House) -> None:
         """After its past is told: deliveries that end in every way, and what is switched off, limited and suspended."""
         app = self._app
-        for workflow in house.workflows:
+        for workflow in [] if house.suspended else house.workflows:
             await self._seed(tenant_id, workflow)
         for workflow in [item for item in house.workflows if not item.active]:
             found = await app.webhooks.get_n8n_webhook_by_name(tenant_id, workflow.name)

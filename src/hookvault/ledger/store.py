@@ -1,5 +1,6 @@
 """All SQL that reads and folds delivery_ledger. Whoever accepts or ends a delivery counts it there in the same statement."""
 
+from collections.abc import Sequence
 from uuid import UUID
 
 from hookvault.db.pool import SystemTx, Tx
@@ -7,16 +8,22 @@ from hookvault.ledger.model import Ledger
 
 _FOLDED = UUID(int=0)  # the row that takes in those of writers that are gone
 
-_LEDGER = """
-WITH held AS (SELECT DISTINCT tenant_id, webhook_id FROM delivery_holds WHERE until IS NULL), jobs AS (
-    SELECT count(*) AS jobs, count(*) FILTER (WHERE EXISTS (SELECT FROM held h WHERE h.tenant_id = q.tenant_id
-        AND h.webhook_id IN (q.webhook_id, '00000000-0000-0000-0000-000000000000'))) AS held FROM delivery_queue q
-)
+_HOLDS = "held AS (SELECT DISTINCT tenant_id, webhook_id FROM delivery_holds WHERE until IS NULL)"
+_IS_HELD = """EXISTS (SELECT FROM held h WHERE h.tenant_id = q.tenant_id
+    AND h.webhook_id IN (q.webhook_id, '00000000-0000-0000-0000-000000000000'))"""
+
+_LEDGER = f"""
+WITH {_HOLDS}, jobs AS (SELECT count(*) AS jobs, count(*) FILTER (WHERE {_IS_HELD}) AS held FROM delivery_queue q)
 SELECT coalesce(sum(accepted), 0)::bigint AS accepted, coalesce(sum(delivered), 0)::bigint AS delivered,
     coalesce(sum(failed), 0)::bigint AS failed, coalesce(sum(expired), 0)::bigint AS expired,
     (SELECT jobs - held FROM jobs) AS pending, (SELECT held FROM jobs) AS held
 FROM delivery_ledger
-"""
+"""  # noqa: S608 - constants only
+
+_HELD = f"""
+WITH {_HOLDS}
+SELECT q.tenant_id, count(*) AS held FROM delivery_queue q WHERE {_IS_HELD} GROUP BY 1 ORDER BY 2 DESC, 1
+"""  # noqa: S608 - constants only
 
 _FOLD = """
 WITH old AS (
@@ -37,6 +44,11 @@ async def read_ledger(tx: Tx) -> Ledger:
     row = await tx.fetchrow(_LEDGER)
     assert row is not None  # noqa: S101 - an aggregate always gives a row
     return Ledger(**row)
+
+
+async def count_held(tx: SystemTx) -> Sequence[tuple[str, int]]:
+    """Tenants with how many of their deliveries are held, most first. Reads the queue: ask rarely."""
+    return [(row["tenant_id"], row["held"]) for row in await tx.fetch(_HELD)]
 
 
 async def fold_ledger(tx: SystemTx) -> None:

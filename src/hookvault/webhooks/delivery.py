@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -15,11 +15,12 @@ from hookvault.admission import store as admission
 from hookvault.admission.idempotency import IdempotencyKeys, check_key, hash_request
 from hookvault.admission.model import OpenHold
 from hookvault.clock import iso, now
-from hookvault.db.pool import Database, Row, TenantTx
+from hookvault.db.pool import Database, Row, SystemTx, TenantTx
 from hookvault.deliveries import store
 from hookvault.deliveries.model import Delivery, DeliveryFilter, NewDelivery, Story, event
 from hookvault.errors import ConflictError, HookvaultError, InvalidError, NotFoundError, TooLargeError
 from hookvault.ids import id_time, new_id
+from hookvault.ledger.store import count_held
 from hookvault.paging import Page
 from hookvault.tenants.history import require_history
 from hookvault.webhooks.edit import fault
@@ -44,6 +45,24 @@ _SQL_ERRORS: dict[str, type[HookvaultError]] = {
 }
 
 
+class _Counted:
+    """Counts by tenant that take time, remembered the longer the longer they took."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._found: Sequence[tuple[str, int]] = ()
+        self.until = 0.0
+
+    async def get(self, count: Callable[[SystemTx], Awaitable[Sequence[tuple[str, int]]]]) -> Sequence[tuple[str, int]]:
+        if time.monotonic() >= self.until:
+            began = time.monotonic()
+            async with self._database.system() as tx:
+                self._found = await count(tx)
+            took = time.monotonic() - began
+            self.until = time.monotonic() + max(_COUNTED_S, took * _COUNTED_SHARE)
+        return self._found
+
+
 class DeliveryService:
     """The questions and commands on a tenant's deliveries, asked alike by the API and Python."""
 
@@ -53,8 +72,7 @@ class DeliveryService:
         self._enqueuer = enqueuer
         self._max_payload = max_payload
         self._keys = IdempotencyKeys(database)
-        self._failed: Sequence[tuple[str, int]] = ()
-        self._failed_until = 0.0
+        self._failed, self._held = _Counted(database), _Counted(database)
 
     async def enqueue(self, tenant_id: str, workflow_name: str, request: CallRequest) -> Accepted:
         """Accepts a delivery: it is committed when this returns. One to a webhook that is switched off is held.
@@ -136,13 +154,11 @@ class DeliveryService:
 
         As of some seconds ago, and longer ago where there are so many that counting takes time.
         """
-        if time.monotonic() >= self._failed_until:
-            began = time.monotonic()
-            async with self._database.system() as tx:
-                self._failed = await store.count_failed(tx, now() - period)
-            took = time.monotonic() - began
-            self._failed_until = time.monotonic() + max(_COUNTED_S, took * _COUNTED_SHARE)
-        return self._failed
+        return await self._failed.get(lambda tx: store.count_failed(tx, now() - period))
+
+    async def count_held(self) -> Sequence[tuple[str, int]]:
+        """Tenants with how many of their deliveries are held at present, most first; as of some seconds ago, as above."""
+        return await self._held.get(count_held)
 
     async def get_delivery(self, tenant_id: str, delivery_id: UUID) -> Story:
         """A delivery's whole story. Raises NotFoundError, code `delivery_not_found` or `tenant_not_found`."""

@@ -4,25 +4,23 @@ import asyncio
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Literal
 from urllib.parse import urlencode
 
 from hookvault.admin.ask import part
 from hookvault.admin.shown import plural, size
-from hookvault.analytics.figures import TenantFigures, WebhookHealth
+from hookvault.analytics.census import Unwell
 from hookvault.api.services import App
-from hookvault.clock import now
 from hookvault.custody.model import Fault
 from hookvault.errors import UnavailableError
 
 Kind = Literal["bad", "warn", "info"]
 
 _MOST_LINES = 6  # of one sort; the others are counted
-_MOST_WEBHOOKS = 3  # of one tenant
-_TENANTS = 6  # whose webhooks are judged: those with the most failed calls
+_MOST_WEBHOOKS = 4  # that fail
+_MOST_OF_ONE = 2  # tenant
+_MOST_HELD = 3  # tenants whose deliveries are
 _FAULTS = 1000
-_DAY = timedelta(hours=24)
 _LOW_DISK = 2_000_000_000  # bytes
 _BEHIND_S = 1800.0  # some 500 while all is well
 _INTEGRATIONS = {"whatsapp": "WhatsApp", "sms": "SMS", "n8n": "n8n"}
@@ -66,28 +64,41 @@ async def _others(app: App) -> list[Line]:
 
 
 async def _webhooks(app: App) -> list[Line]:
-    """Failing and degraded webhooks of the tenants that fail most: of others nothing failed, or little."""
-    present = now()
-    tenants = await app.figures.list_tenants(present - _DAY, present, limit=_TENANTS)
-    failing = [tenant for tenant in tenants if tenant.name is not None and tenant.figures.failed_calls]
-    lines: list[Line] = []
-    for tenant in failing:
-        webhooks = await app.figures.list_health(tenant.tenant_id)
-        unwell = [each for each in webhooks if each.health.status in ("failing", "degraded")]
-        lines += [_webhook(tenant, each) for each in unwell[:_MOST_WEBHOOKS]]
-        if more := unwell[_MOST_WEBHOOKS:]:
-            text = f"{plural(len(more), 'further webhook')} failing or degraded."
-            href = f"/tenants/{part(tenant.tenant_id)}/integrations"
-            kind: Kind = "bad" if more[0].health.status == "failing" else "warn"
-            lines.append(Line(kind, "webhook", f"More of {tenant.name}", text, href, "See all"))
-    return lines
+    """Failing and degraded webhooks: some of each tenant, and how many others there are."""
+    shown: list[Unwell] = []
+    others: list[Unwell] = []
+    told: Counter[str] = Counter()
+    for each in await app.census.list_unwell():
+        told[each.tenant_id] += 1
+        fits = len(shown) < _MOST_WEBHOOKS and told[each.tenant_id] <= _MOST_OF_ONE
+        (shown if fits else others).append(each)
+    return [*map(_webhook, shown), *_further(others)]
 
 
-def _webhook(tenant: TenantFigures, webhook: WebhookHealth) -> Line:
-    kind: Kind = "bad" if webhook.health.status == "failing" else "warn"
+def _webhook(webhook: Unwell) -> Line:
     title = f"{webhook.workflow_name} is {webhook.health.status}"
-    href = f"/tenants/{part(tenant.tenant_id)}/webhooks/{webhook.webhook_id}"
-    return Line(kind, "webhook", title, f"{tenant.name} \N{MIDDLE DOT} {webhook.health.reason}", href)
+    href = f"/tenants/{part(webhook.tenant_id)}/webhooks/{webhook.webhook_id}"
+    return Line(_kind(webhook), "webhook", title, f"{webhook.tenant_name} \N{MIDDLE DOT} {webhook.health.reason}", href)
+
+
+def _kind(webhook: Unwell) -> Kind:
+    return "bad" if webhook.health.status == "failing" else "warn"
+
+
+def _further(webhooks: Sequence[Unwell]) -> list[Line]:
+    """What is not named one by one, in a line that leads to the only tenant's webhooks, or to all of analytics."""
+    if not webhooks:
+        return []
+    names = {each.tenant_id: each.tenant_name for each in webhooks}
+    title = f"{plural(len(webhooks), 'further webhook is', 'further webhooks are')} failing or degraded"
+    href = f"/tenants/{part(next(iter(names)))}/integrations" if len(names) == 1 else "/analytics"
+    return [Line(min(map(_kind, webhooks)), "webhook", title, f"Of {_listed(list(names.values()))}.", href, "See all")]
+
+
+def _listed(names: Sequence[str]) -> str:
+    """The first names in words, and how many more."""
+    more = f" and {plural(len(names) - 3, 'further tenant')}" if len(names) > 3 else ""
+    return ", ".join(names[:3]) + more
 
 
 async def _circuits(app: App) -> list[Line]:
@@ -128,9 +139,30 @@ async def _ledger(app: App) -> list[Line]:
         text = f"Accepted deliveries and what became of them differ by {ledger.balance:,}. Keep the logs, and look into it."
         lines.append(Line("bad", "alert-triangle", "The account of deliveries does not balance", text, "/deliveries"))
     if ledger.held:
-        text = "They wait for a webhook or tenant that is switched off, or for a circuit to close."
-        title = f"{plural(ledger.held, 'delivery is', 'deliveries are')} held"
-        lines.append(Line("warn", _HELD, title, text, "/deliveries?status=held"))
+        lines += await _held(app)
+    return lines
+
+
+async def _held(app: App) -> list[Line]:
+    """Deliveries that are held, by tenant: there is a list of each tenant's."""
+    counted = await app.deliveries.count_held()
+    names = {
+        tenant.id: tenant.name for tenant in await app.tenants.list_named([key for key, _ in counted[:_MOST_HELD]])
+    }
+    lines = [
+        Line(
+            "warn",
+            _HELD,
+            f"{plural(count, 'delivery', 'deliveries')} of {names.get(key, key)} {'is' if count == 1 else 'are'} held",
+            "For a webhook or tenant that is switched off, or until a circuit closes.",
+            f"/deliveries?{urlencode({'tenantId': key, 'status': 'held'})}",
+        )
+        for key, count in counted[:_MOST_HELD]
+    ]
+    if more := counted[_MOST_HELD:]:
+        count = sum(count for _, count in more)
+        title = f"{plural(count, 'delivery', 'deliveries')} of {plural(len(more), 'further tenant')} held"
+        lines.append(Line("warn", _HELD, title, "Choose a tenant there.", "/deliveries?status=held"))
     return lines
 
 

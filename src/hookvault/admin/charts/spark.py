@@ -6,12 +6,13 @@ from functools import lru_cache
 from markupsafe import Markup
 
 from hookvault.admin.charts.frame import made, text
-from hookvault.admin.charts.scale import number, runs, short, smooth
+from hookvault.admin.charts.scale import number, runs, short, smooth, straight
 from hookvault.admin.charts.series import Kind, drawable
 
 _HEIGHT = 22
 _PITCH, _BAR = 4, 3
 _AREA_WIDTH, _AREA_HEIGHT = 200, 28
+_CURVED = 24  # points; of more, each is so near to the next that a curve only costs bytes
 
 
 def spark_bars(successful: Sequence[float], failed: Sequence[float], *, label: str = "Calls") -> Markup:
@@ -74,7 +75,7 @@ def spark_area(values: Sequence[float | None], kind: Kind = "ok", *, label: str,
     ]
     drawn = ""
     for run in runs(points):
-        line = smooth(run)
+        line = smooth(run) if len(run) <= _CURVED else straight(run)
         base = f"L{short(run[-1][0])} {_AREA_HEIGHT}L{short(run[0][0])} {_AREA_HEIGHT}z"
         drawn += f'<path class="spark-fill" d="{line}{base}"/><path class="spark-line" d="{line}"/>'
     box = f'width="100%" height="{_AREA_HEIGHT}" viewBox="0 0 {_AREA_WIDTH} {_AREA_HEIGHT}" preserveAspectRatio="none"'

@@ -10,6 +10,7 @@ from hookvault.admin.ask import Answer, part
 from hookvault.admin.card import IMAGES, TITLES, Card, make_card, mark_of
 from hookvault.admin.form import Form
 from hookvault.admin.route import blank, deed, page
+from hookvault.admin.shown import plural
 from hookvault.admin.visit import Visit
 from hookvault.admin.whereabouts import where
 from hookvault.api.integrations import kind_of
@@ -19,6 +20,9 @@ from hookvault.integrations.model import KINDS, Integration, Kind
 from hookvault.providers.base import Field, Provider
 from hookvault.providers.registry import SMS
 from hookvault.tenants.model import Tenant
+from hookvault.webhooks.draft import derived
+
+_MOST_WEBHOOKS = 500  # that are looked at
 
 
 async def show_integrations(visit: Visit) -> Response:
@@ -62,7 +66,9 @@ async def save(visit: Visit) -> Response:
     )
     if not answer.ok:
         return _form(visit, tenant, kind, (stored, provider), form=form, answer=answer)
-    return _stored_now(visit, tenant, kind, answer)
+    before = stored.values.get("baseUrl") if stored else None
+    behind = 0 if before in (None, body.get("baseUrl")) else await _count_derived(visit, tenant, str(before))
+    return _stored_now(visit, tenant, kind, answer, behind=behind)
 
 
 async def show_replace(visit: Visit) -> Response:
@@ -115,9 +121,17 @@ async def remove(visit: Visit) -> Response:
     return visit.done(_home(tenant.id), said=f"{TITLES[kind]} is removed, with its secrets.")
 
 
-def _stored_now(visit: Visit, tenant: Tenant, kind: Kind, answer: Answer) -> Response:
+async def _count_derived(visit: Visit, tenant: Tenant, base: str) -> int:
+    """How many webhooks still have the address that was derived from a base URL when they were saved."""
+    found = await visit.app.webhooks.list_webhooks(tenant.id, limit=_MOST_WEBHOOKS)
+    return sum(each.webhook_url == derived(base, tenant.id, tenant.slug, each.workflow_name) for each in found.items)
+
+
+def _stored_now(visit: Visit, tenant: Tenant, kind: Kind, answer: Answer, *, behind: int = 0) -> Response:
     """What is said after a save; what was generated is shown now and never again."""
-    warnings = [f"{each['field']}: {each['message']}" for each in answer.data.get("warnings", ())]
+    found = answer.data.get("warnings", ())
+    labels = {field.name: field.label for field in _provider(kind, None, answer.data.get("provider")).fields}
+    warnings = [f"{labels.get(each['field'], each['field'])}: {each['message']}" for each in found]
     if answer.data.get("generated"):
         return visit.show_form(
             "integrations/made.html",
@@ -127,8 +141,13 @@ def _stored_now(visit: Visit, tenant: Tenant, kind: Kind, answer: Answer) -> Res
             callback=_callback(visit, tenant, kind),
             warnings=warnings,
         )
-    said = " ".join([f"{TITLES[kind]} is saved.", *(["Look again at", "; ".join(warnings)] if warnings else [])])
-    return visit.done(_home(tenant.id), said=said)
+    said = [f"{TITLES[kind]} is saved."]
+    if behind:
+        keeps = plural(behind, "webhook keeps its old address", "webhooks keep their old addresses")
+        said.append(f"{keeps}: give each its new one below.")
+    if warnings:
+        said.append(f"Look again at {'; '.join(warnings)}")
+    return visit.done(_home(tenant.id), said=" ".join(said))
 
 
 async def _shown_again(visit: Visit, tenant: Tenant, kind: Kind, answer: Answer, *, said: str) -> Response:

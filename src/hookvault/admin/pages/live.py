@@ -25,7 +25,8 @@ async def watch(visit: Visit) -> Response:
     asked = read_calls(read_given(visit.query), visit.zone)
     which = replace(asked.which, start=None, end=None)
     last = read_id(visit.request.headers.get("last-event-id"), "Last-Event-ID")
-    reader = await visit.app.tail.open(which, None if last is None else check_last(last))
+    person = visit.session.user.id if visit.session else None
+    reader = await visit.app.tail.open(which, None if last is None else check_last(last), person=person)
     return EventStream(
         visit.app, reader, lambda: _is_still_signed_in(visit), write=lambda taken: _written(visit, taken)
     )

@@ -151,6 +151,15 @@ FROM n8n_webhook_counters c JOIN n8n_webhooks w ON w.tenant_id = c.tenant_id AND
 WHERE c.tenant_id = ANY($1::text[]) AND c.last_called_at >= $2
 """
 
+_ACTIVE = """
+SELECT c.tenant_id, t.name AS tenant_name, c.webhook_id, w.workflow_name,
+    EXISTS (SELECT FROM delivery_holds h WHERE h.tenant_id = c.tenant_id AND h.webhook_id = c.webhook_id
+        AND h.reason = 'circuit_open' AND h.until IS NULL) AS circuit_open
+FROM n8n_webhook_counters c JOIN n8n_webhooks w ON w.tenant_id = c.tenant_id AND w.id = c.webhook_id
+JOIN tenants t ON t.id = c.tenant_id
+WHERE c.tenant_id = ANY($1::text[]) AND c.last_called_at >= $2 AND w.is_active AND w.deleted_at IS NULL AND t.status = 'active'
+"""
+
 _NAMES = "SELECT id, name, status FROM tenants WHERE id = ANY($1::text[])"
 
 
@@ -177,6 +186,11 @@ async def list_holdings(tx: SystemTx, tenant_ids: Sequence[str]) -> Sequence[Row
 async def list_called(tx: SystemTx, tenant_ids: Sequence[str], since: datetime) -> Sequence[Row]:
     """The webhooks of these tenants that were called since a moment, deleted ones too."""
     return await tx.fetch(_CALLED, tenant_ids, since)
+
+
+async def list_active(tx: SystemTx, tenant_ids: Sequence[str], since: datetime) -> Sequence[Row]:
+    """The webhooks of these tenants that are on and were called since a moment, with what their health depends on."""
+    return await tx.fetch(_ACTIVE, tenant_ids, since)
 
 
 async def built_until(tx: Tx) -> datetime | None:

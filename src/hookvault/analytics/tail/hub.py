@@ -21,13 +21,14 @@ from hookvault.analytics.tail.reader import Reader
 from hookvault.analytics.tail.ring import Ring
 from hookvault.clock import now
 from hookvault.db.pool import Database
-from hookvault.errors import HookvaultError, UnavailableError
+from hookvault.errors import HookvaultError, TooManyRequestsError, UnavailableError
 from hookvault.log import get_logger
 from hookvault.tenants.history import require_history
 from hookvault.webhooks.model import CallRecord
 from hookvault.webhooks.tap import Tap
 
 READERS = 200
+READERS_EACH = 20  # of one person, in however many tabs
 ANNOUNCE_S = 5.0
 LINGER_S = 30.0  # so that a reader whose connection broke finds all in the ring
 _TICK_S = 0.25
@@ -78,20 +79,22 @@ class Tail:
         """How many read here now."""
         return sum(map(len, self._readers.values()))
 
-    async def open(self, which: CallFilter, last: UUID | None = None) -> Reader:
+    async def open(self, which: CallFilter, last: UUID | None = None, *, person: UUID | None = None) -> Reader:
         """A new reader, which must be given to `leave` in the end.
 
         Args:
             which: What it wants to see; `tenant_id` None is all tenants'.
             last: The last call that it has seen, to go on after it.
+            person: Who reads, where that is somebody at a browser.
 
         Raises:
             NotFoundError: code `tenant_not_found`.
+            TooManyRequestsError: code `too_many_streams`: this person has enough of them open.
             UnavailableError: codes `too_many_readers`, `shutting_down`, `database_unavailable`.
         """
         since = await self._since(which.tenant_id)
-        self._require_room()
-        reader = Reader(which, since, now() if last is None else None)
+        self._require_room(person)
+        reader = Reader(which, since, now() if last is None else None, person=person)
         followed = None if last is None or self._task is None else self._ring.after(last)
         self._readers.setdefault(which.tenant_id, set()).add(reader)
         try:
@@ -160,9 +163,12 @@ class Tail:
             await asyncio.wait([self._task])
         await self._herald.close()
 
-    def _require_room(self) -> None:
+    def _require_room(self, person: UUID | None) -> None:
         if self._closed:
             raise UnavailableError("The server is being stopped.", code="shutting_down")
+        if person is not None and sum(reader.person == person for reader in self._everybody()) >= READERS_EACH:
+            text = f"You have {READERS_EACH} streams of live calls open. Close some of the tabs that show them."
+            raise TooManyRequestsError(text, code="too_many_streams", retry_after_s=10.0)
         if self.readers >= READERS:
             error = UnavailableError(
                 f"{READERS} streams of live calls are open here, and more are not taken. Close some, or try again later.",

@@ -29,12 +29,21 @@ class Reader:
         which: What it asked for.
         since: The first moment that may be shown to it.
         opened: When it came; None for one that goes on where another stream broke off.
+        person: Who reads, where that is somebody at a browser.
 
     `doubted` is set when it may have lost the right to read.
     """
 
-    def __init__(self, which: CallFilter, since: datetime = _ALWAYS, opened: datetime | None = None) -> None:
+    def __init__(
+        self,
+        which: CallFilter,
+        since: datetime = _ALWAYS,
+        opened: datetime | None = None,
+        *,
+        person: UUID | None = None,
+    ) -> None:
         self.which = which
+        self.person = person
         self.ended = False
         self.doubted = False
         self._since = since
