@@ -260,7 +260,7 @@ async def test_the_page_tells_of_calls_and_what_waits(app, shop):
     assert f'hx-get="{shop.root}/{webhook.id}/counted?range=7d"' in page.text
     counted, recent = await shop.part(f"/{webhook.id}/counted?range=7d"), await shop.part(f"/{webhook.id}/recent")
     assert "Calls 1" in words(counted)
-    assert "Calls by status code 2xx 1" in words(counted)
+    assert "Calls by status code last 7 days 2xx 1 100%" in words(counted)
     assert NAUGHTY not in recent.text
     assert 'hx-get="/calls/' in recent.text
     assert str(delivery)[-12:] in recent.text
