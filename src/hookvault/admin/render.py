@@ -1,5 +1,6 @@
 """Templates: every text is escaped, and what they have in common is put in here."""
 
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, pass_context, select_autoescape
@@ -28,6 +29,7 @@ MENU = (
     ("/settings", "settings", "Settings", "Administration"),
 )
 _THEMES = ("light", "dark")
+_MOST_ICONS = 256  # kept as they are written; a page has dozens
 
 
 class Renderer:
@@ -59,7 +61,7 @@ class Renderer:
         self._environment.globals.update(
             {
                 "static": static.url,
-                "icon": lambda name, kind="": _icon(static, name, kind),
+                "icon": lru_cache(_MOST_ICONS)(partial(_icon, static)),
                 "menu": MENU,
                 "version": __version__,
                 "production": app.settings.production,
@@ -96,7 +98,7 @@ def _day(context: Context, value: Any) -> str:
     return shown.day(value, context["visit"].zone)
 
 
-def _icon(static: Static, name: str, kind: str) -> Markup:
+def _icon(static: Static, name: str, kind: str = "") -> Markup:
     return Markup('<svg class="icon {}" aria-hidden="true"><use href="{}#{}"/></svg>').format(
         kind, static.url("icons.svg"), name
     )

@@ -110,8 +110,9 @@ def moment(value: datetime | None, zone: tzinfo, form: str) -> Markup:
         "date": lambda: f"{local:%d %b %Y}",
     }[form]()
     title = f"{value.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
-    live = Markup(" data-ago") if form == "ago" else ""
-    return Markup('<time datetime="{}" title="{}"{}>{}</time>').format(iso(value), title, live, text)
+    live = " data-ago" if form == "ago" else ""
+    # Digits and words of our own. A list has a hundred of these, and escaping each part was a tenth of its time.
+    return Markup(f'<time datetime="{iso(value)}" title="{title}"{live}>{text}</time>')  # noqa: S704
 
 
 def clock_time(local: datetime, present: datetime) -> str:
