@@ -235,6 +235,6 @@ async def test_webhooks_go_out_as_a_file_and_into_another_tenant(page, scene, sh
     await page.get_by_label("File").set_input_files(path)
     await page.get_by_role("button", name="Apply to 1 webhook").click()
     await expect(page.get_by_role("heading", name="What was done")).to_be_visible()
-    await expect(page.get_by_text("Created")).to_be_visible()
+    await expect(page.get_by_text("Created", exact=True)).to_be_visible()
     (made,) = await scene.app.webhooks.get_n8n_webhooks_by_tenant(other.id)
     assert (made.workflow_name, made.webhook_url) == ("order-paid", scene.n8n.url())

@@ -65,23 +65,21 @@ class Depot:
         return story
 
     async def job(self, delivery_id):
-        """Its row in the queue, and what the database is doing: for whoever waited in vain."""
+        """Its row in the queue, and all else that tells: for whoever waited in vain."""
         async with self.app.database.system() as tx:
-            row = await tx.fetchrow(
-                "SELECT *, clock_timestamp() AS present FROM delivery_queue WHERE id = $1", delivery_id
-            )
+            rows = {
+                "job": "SELECT *, clock_timestamp() AS present FROM delivery_queue WHERE id = $1",
+                "deliveries": "SELECT status, attempts, accepted_at, finished_at, trail FROM webhook_deliveries WHERE id = $1",
+                "calls": """SELECT id, "timestamp", status_code FROM webhook_analytics WHERE delivery_id = $1""",
+            }
+            found = {name: [dict(row) for row in await tx.fetch(query, delivery_id)] for name, query in rows.items()}
             busy = await tx.fetch(
                 "SELECT state, wait_event_type, wait_event, clock_timestamp() - query_start AS since, left(query, 80) AS query "
                 "FROM pg_stat_activity WHERE datname = current_database() AND state <> 'idle'"
             )
         worker = self.app.worker
-        return (
-            row and dict(row),
-            [dict(one) for one in busy],
-            worker.shares.busy,
-            worker.acks.waiting,
-            len(worker._jobs),
-        )
+        waiting = {"shares": worker.shares.busy, "acks": worker.acks.waiting, "jobs": len(worker._jobs)}
+        return found, [dict(one) for one in busy], waiting
 
     async def ended(self, *delivery_ids):
         """The stories once all have ended."""
