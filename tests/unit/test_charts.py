@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markupsafe import Markup
 
-from hookvault.admin.charts import bars, export, heat, lines, ranks, spark, table, timing
+from hookvault.admin.charts import bars, export, heat, lines, ranks, spark, table
 from hookvault.admin.charts.series import Series, Timeline
 
 START = datetime(2026, 11, 25, 8, tzinfo=UTC)
@@ -66,12 +66,6 @@ def every_chart(text=NASTY):
         "heat": heat.heated(heat.Week(text, cells, text)),
         "ranks": ranks.ranked(ranks.Ranking(text, bars_in_order, text, text)),
         "ranks, none": ranks.ranked(ranks.Ranking(text, [], text, text, empty=text)),
-        "phases": timing.phased([("dns", 4), ("connect", None), ("wait", 1752)]),
-        "phases, none": timing.phased([("dns", None)]),
-        "attempts": timing.tried(
-            [timing.Attempt(text, START, 120, "fail", text), timing.Attempt(text, START + HOUR, 0)]
-        ),
-        "attempts, none": timing.tried([]),
         "table": table.timeline_table(chart, totals=True),
         "week": table.week_table(heat.Week(text, cells, text)),
         "table of ranks": table.ranks_table(ranks.Ranking(text, bars_in_order, text, text, note=text)),
@@ -239,23 +233,6 @@ def test_ranks_are_as_long_as_their_values():
     bars_of = [[r.get("width") for r in item.iter("rect")][1:] for item in tree.iter("li")]
     assert bars_of == [["100%"], ["25%"], []]
     assert [span.text for span in tree.iter("span") if span.get("class") == "rank-share"] == ["80%", "20%"]
-
-
-@given(st.lists(st.one_of(st.none(), st.floats(0, 1e7)), min_size=5, max_size=5))
-def test_phases_fill_the_bar_in_order(times):
-    markup = timing.phased(list(zip(("dns", "connect", "tls", "wait", "download"), times, strict=True)))
-    shapes = [(float(r.get("x")[:-1]), float(r.get("width")[:-1])) for r in parsed(markup).iter("rect")]
-    assert len(shapes) == sum(1 for ms in times if ms)
-    if shapes:
-        assert sum(width for _, width in shapes) == pytest.approx(100, abs=0.05)
-        assert all(x + width == pytest.approx(after, abs=0.02) for (x, width), (after, _) in pairwise(shapes))
-
-
-def test_attempts_stand_where_they_were_made():
-    attempts = [timing.Attempt("1", START, 1000), timing.Attempt("2", START + timedelta(seconds=9), 1000)]
-    found = [line for line in parsed(timing.tried(attempts)).iter("line") if line.get("class") != "try-track"]
-    assert [float(line.get("x1")[:-1]) for line in found] == pytest.approx([2, 2 + 0.9 * 96], abs=0.1)
-    assert float(found[1].get("x2")[:-1]) == pytest.approx(98, abs=0.1)
 
 
 def test_the_table_behind_a_chart_has_its_numbers():

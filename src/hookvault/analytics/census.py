@@ -2,14 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from hookvault.analytics.health import LATELY, RECENT, Health, judge
 from hookvault.analytics.model import Figures
 from hookvault.analytics.rollups import store
 from hookvault.analytics.rollups.model import Over, Scope, Tally, Want
-from hookvault.analytics.rollups.plan import FINEST
 from hookvault.analytics.rollups.read import Answer, read
 from hookvault.clock import now
 from hookvault.db.pool import Database, Row
@@ -105,8 +104,8 @@ class CensusService:
         """
         present = now() + _MS
         async with self._database.system_snapshot() as tx:
-            # From a whole span on: for a part of one, the minutes of every webhook there is would be looked up.
-            begun = _floor(present - LATELY)
+            # From a whole hour on: for a part of one, the minutes of every webhook there is would be looked up.
+            begun = (present - LATELY).replace(minute=0, second=0, microsecond=0)
             (by_tenant,) = await read(tx, Scope(Over.TENANTS), [begun, present], Want())
             failing = _most_failing(by_tenant)
             rows = {row["webhook_id"]: row for row in await store.list_active(tx, failing, present - LATELY)}
@@ -136,12 +135,6 @@ def _unwell(row: Row, answers: Sequence[Answer]) -> Unwell:
         tallies[-1].figures(), lately.figures(), lately.figures(), enabled=True, circuit_open=row["circuit_open"]
     )
     return Unwell(row["tenant_id"], row["tenant_name"], row["webhook_id"], row["workflow_name"], health)
-
-
-def _floor(moment: datetime) -> datetime:
-    """The beginning of the span of the finest rollups that a moment lies in."""
-    seconds = FINEST * 60
-    return datetime.fromtimestamp(moment.timestamp() // seconds * seconds, UTC)
 
 
 def _hours(end: datetime) -> list[datetime]:
