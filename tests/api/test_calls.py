@@ -49,6 +49,35 @@ async def test_the_exact_bytes_and_headers_go_on_the_wire(client, acme, n8n):
         Webhook(webhook["signingSecret"]).verify(seen.body + b" ", seen.headers)
 
 
+async def test_a_record_tells_what_the_time_went_into(client, acme, n8n):
+    n8n.answers["/webhook/ok/timed"] = Answer(delay=0.05)
+    webhook = await acme.webhook(n8n.url("/webhook/ok/timed"))
+    for _ in range(2):
+        await posted(client, acme, webhook, b'{"payload":1}')
+    kept, _ = calls = await acme.calls()
+    one = await client.get(f"/api/platform/calls/{kept['id']}")
+    assert one.json()["timing"] == kept["timing"]
+    for call in calls:
+        timing = call["timing"]
+        assert timing["tlsMs"] is None  # it is http
+        assert 50 <= timing["waitMs"] <= call["responseTime"] + 0.5
+        assert sum(took for took in timing.values() if took is not None) == pytest.approx(call["responseTime"], abs=1)
+    assert (kept["timing"]["resolveMs"], kept["timing"]["connectMs"]) == (None, None)
+
+
+async def test_a_record_tells_how_far_a_call_came_that_brought_nothing(client, acme, n8n):
+    refused = await acme.webhook("http://127.0.0.1:9/webhook/nobody")
+    await posted(client, acme, refused, b'{"payload":1,"maxRetries":0}')
+    n8n.answers["/webhook/ok/never"] = Answer(delay=5)
+    silent = await acme.webhook(n8n.url("/webhook/ok/never"))
+    await posted(client, acme, silent, b'{"payload":1,"maxRetries":0,"timeoutMs":200}')
+    late, lost = await acme.calls()
+    assert (lost["errorCode"], lost["timing"]["waitMs"]) == ("connection_error", None)
+    assert lost["timing"]["connectMs"] >= 0
+    assert (late["errorCode"], late["timing"]["downloadMs"]) == ("timeout", None)
+    assert late["timing"]["waitMs"] >= 150
+
+
 @pytest.mark.parametrize("payload", ["null", "false", "0", '""', "[]", "{}", '"text"', '{"a":{"b":[]}}', " [1] "])
 async def test_every_json_value_is_a_payload(client, acme, n8n, payload):
     webhook = await acme.webhook(n8n.url())

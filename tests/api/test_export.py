@@ -84,7 +84,7 @@ async def test_csv_says_the_same(client, acme, history):
     for row, call in zip(rows, calls, strict=True):
         assert row.keys() == call.keys()
         for name, value in call.items():
-            if name in ("requestPayload", "requestHeaders", "responseBody", "metadata"):
+            if name in ("requestPayload", "requestHeaders", "responseBody", "metadata", "timing"):
                 assert (json.loads(row[name]) if row[name] else None) == value
             elif isinstance(value, bool):
                 assert row[name] == str(value).lower()
@@ -105,7 +105,7 @@ async def test_parquet_says_the_same(client, acme, history):
     CANARY.see("the Parquet file", repr(rows))
     for row, call in zip(rows, calls, strict=True):
         for name, value in call.items():
-            if name in ("requestPayload", "requestHeaders", "responseBody", "metadata"):
+            if name in ("requestPayload", "requestHeaders", "responseBody", "metadata", "timing"):
                 assert (json.loads(row[name]) if row[name] else None) == value
             elif name == "timestamp":
                 assert row[name] == datetime.fromisoformat(value)

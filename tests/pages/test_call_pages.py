@@ -194,6 +194,22 @@ async def test_all_attempts_of_a_call_stand_beside_one_another(owner_page, traff
     assert page.text.count('class="timeline-bad"') == 3
 
 
+async def test_the_inspector_tells_what_the_time_went_into(owner_page, traffic, owner):
+    name = await traffic.webhook()
+    first, second = await traffic.call(name), await traffic.call(name)
+    seconds = "UPDATE webhook_analytics SET response_time = 1000, resolve_ms = 100, connect_ms = 50, tls_ms = 150, wait_ms = 600"
+    await owner(f"{seconds} WHERE id = $1", first)
+    shown = words(await owner_page.get(f"/calls/{first}"))
+    assert "Timing DNS 100 ms Connect 50 ms TLS 150 ms Waiting 600 ms Download 100 ms" in shown
+    shown = words(await owner_page.get(f"/calls/{second}"))
+    assert "Waiting" in shown
+    assert "on a connection that was kept" in shown
+    assert "DNS" not in shown
+    times = "resolve_ms = NULL, connect_ms = NULL, tls_ms = NULL, wait_ms = NULL"
+    await owner(f"UPDATE webhook_analytics SET {times} WHERE id = $1", second)
+    assert "Timing" not in words(await owner_page.get(f"/calls/{second}"))
+
+
 async def test_a_delivery_s_call_leads_to_its_delivery_and_to_its_next_attempt(owner_page, traffic):
     traffic.n8n.answers["/webhook/x"] = Answer(503)
     name = await traffic.webhook("/webhook/x", policy={"schedule": [600]})

@@ -52,7 +52,7 @@ async def test_many_may_migrate_at_once(make_database):
     url = await make_database()
     await asyncio.wait_for(asyncio.gather(*[migrate(url) for _ in range(4)]), 60)
     assert await schema_state(url) is SchemaState.CURRENT
-    assert [row[0] for row in await run(url, "SELECT version_num FROM alembic_version")] == ["0006"]
+    assert [row[0] for row in await run(url, "SELECT version_num FROM alembic_version")] == ["0007"]
 
 
 async def test_two_processes_may_migrate_two_databases_of_a_new_cluster_at_once(tmp_path):

@@ -13,8 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markupsafe import Markup
 
-from hookvault.admin.charts import bars, export, heat, lines, ranks, spark, table
+from hookvault.admin.charts import bars, export, heat, lines, ranks, spark, table, timing
 from hookvault.admin.charts.series import Series, Timeline
+from hookvault.analytics.model import Timing
 
 START = datetime(2026, 11, 25, 8, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -230,6 +231,16 @@ def test_ranks_are_as_long_as_their_values():
     bars_of = [[r.get("width") for r in item.iter("rect")][1:] for item in tree.iter("li")]
     assert bars_of == [["100%"], ["25%"], []]
     assert [span.text for span in tree.iter("span") if span.get("class") == "rank-share"] == ["80%", "20%"]
+
+
+@given(st.lists(st.one_of(st.none(), st.floats(0, 1e7)), min_size=5, max_size=5))
+def test_phases_fill_the_bar_in_order(times):
+    markup = timing.phased(Timing(*times))
+    shapes = [(float(r.get("x")[:-1]), float(r.get("width")[:-1])) for r in parsed(markup).iter("rect")]
+    assert len(shapes) == sum(1 for ms in times if ms)
+    if shapes:
+        assert sum(width for _, width in shapes) == pytest.approx(100, abs=0.05)
+        assert all(x + width == pytest.approx(after, abs=0.02) for (x, width), (after, _) in pairwise(shapes))
 
 
 def test_the_table_behind_a_chart_has_its_numbers():

@@ -7,7 +7,10 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from markupsafe import Markup
+
 from hookvault.admin.advice import ADVICE, Said, read_answer
+from hookvault.admin.charts.timing import phased
 from hookvault.admin.curl import curl_of
 from hookvault.admin.trail import Step, told, why_held
 from hookvault.analytics.model import CallFilter, WebhookCall
@@ -59,6 +62,11 @@ class Inspected:
     def held(self) -> str:
         """Why its delivery waits; empty where it does not, or that is not known."""
         return why_held(self.story.trail) if self.story else ""
+
+    @property
+    def timing(self) -> Markup:
+        """What its time went into; empty where it was not timed."""
+        return phased(self.call.timing) if self.call.timing else Markup()
 
     @property
     def bars(self) -> Sequence[Bar]:

@@ -9,8 +9,22 @@ from hookvault.analytics.cause import CAUSES, cause_of
 
 
 @dataclass(frozen=True, slots=True)
+class Timing:
+    """What a call's time went into, in ms; None for a phase that it did not need, or did not come to.
+
+    A kept connection needs no resolving, connecting and TLS. Where no response came, the last phase lasted until the end.
+    """
+
+    resolve_ms: float | None
+    connect_ms: float | None
+    tls_ms: float | None
+    wait_ms: float | None
+    download_ms: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class WebhookCall:
-    """One recorded call: one HTTP attempt, one row of webhook_analytics. `response_time` is in ms."""
+    """One recorded call: one HTTP attempt, one row of webhook_analytics. Times are in ms."""
 
     id: UUID
     tenant_id: str
@@ -32,6 +46,10 @@ class WebhookCall:
     retry_of: UUID | None
     altered: bool
     expunged_at: datetime | None = None
+    resolve_ms: float | None = None
+    connect_ms: float | None = None
+    tls_ms: float | None = None
+    wait_ms: float | None = None
 
     @property
     def cause(self) -> str | None:
@@ -42,6 +60,16 @@ class WebhookCall:
     def cause_text(self) -> str | None:
         """The same in plain words."""
         return None if self.cause is None else CAUSES[self.cause]
+
+    @property
+    def timing(self) -> Timing | None:
+        """What its time went into; None of one that was not timed, such as one made elsewhere."""
+        before = (self.resolve_ms, self.connect_ms, self.tls_ms, self.wait_ms)
+        known = [took for took in before if took is not None]
+        if not known:
+            return None
+        rest = None if self.status_code is None else max(0.0, self.response_time - sum(known))
+        return Timing(*(None if took is None else round(took, 2) for took in (*before, rest)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from hookvault.webhooks.redact import shown
 _SELECT = """
 SELECT a.id, a.tenant_id, a.webhook_id, w.workflow_name, a."timestamp", a.request_payload, a.request_headers, a.status_code,
     a.response_body, a.response_time, a.success, a.error_code, a.error_message, a.triggered_by, a.metadata, a.delivery_id,
-    a.attempt, a.retry_of, a.altered, a.expunged_at, w.policy
+    a.attempt, a.retry_of, a.altered, a.expunged_at, a.resolve_ms, a.connect_ms, a.tls_ms, a.wait_ms, w.policy
 FROM webhook_analytics a LEFT JOIN n8n_webhooks w ON w.tenant_id = a.tenant_id AND w.id = a.webhook_id
 WHERE """
 

@@ -202,6 +202,19 @@ class WebhookOut(Wire):
     updated_by: str
 
 
+class TimingOut(Wire):
+    """What a call's time went into, in ms; null for what it did not need, or did not come to.
+
+    A kept connection needs no name, connecting and TLS. Where no response came, the last phase lasted until the end.
+    """
+
+    resolve_ms: float | None = Field(description="From the host's name to its addresses.")
+    connect_ms: float | None = Field(description="The TCP handshake.")
+    tls_ms: float | None = Field(description="The TLS handshake.")
+    wait_ms: float | None = Field(description="Until the response's first byte.")
+    download_ms: float | None = Field(description="Until its last.")
+
+
 class CallOut(Wire):
     """One recorded call. `responseTime` is in ms; `altered` tells that the record differs from what was on the wire.
 
@@ -218,6 +231,7 @@ class CallOut(Wire):
     status_code: int | None
     response_body: Any
     response_time: int
+    timing: TimingOut | None = Field(description="Null where it was not timed, as of a call made elsewhere.")
     success: bool
     error_code: str | None
     error_message: str | None

@@ -14,6 +14,7 @@ from hookvault.demo import payload as payloads
 from hookvault.demo.answer import answer
 from hookvault.demo.model import House, Rhythm, Shares, Workflow
 from hookvault.ids import id_time
+from hookvault.outbound.timing import Phases
 from hookvault.webhooks.attempt import Attempt, record_of
 from hookvault.webhooks.endpoint import Endpoint
 from hookvault.webhooks.headers import own_headers
@@ -43,6 +44,8 @@ _OUTAGE_AGE_D = 8
 _OUTAGE_DAYS = (1, 2)
 _OUTAGE_HOURS = (13, 15)
 _OUTAGE: Shares = {"connection_error": 0.62, "timeout": 0.16, "starting": 0.12, "started": 0.10}
+_SHARES = ((0.005, 0.04), (0.02, 0.08), (0.05, 0.14), (0.002, 0.03))  # of resolving, connecting, TLS and download
+_KEPT = 0.7  # the share of calls that find a connection to their n8n still open
 _SLUGGISH_AGE_D = 4  # a day on which everything took three times as long
 
 
@@ -164,12 +167,30 @@ def _attempt(
     verdict = _unanswered(endpoint, workflow, kind)
     if verdict is not None:
         waited = workflow.policy.get("timeoutMs", 30_000) + rng.randint(0, 9) if kind == "timeout" else took / 20 + 1
-        return Attempt(identity[1], verdict, None, None, False, round(waited), {}, own)
+        return Attempt(identity[1], verdict, None, None, False, round(waited), {}, own, _until(kind, waited))
     made = answer(kind, f"{endpoint.tenant_id}/{workflow.name}", payloads.result(rng))
     body, altered = response_json(made.body, truncated=False)
     judged = judge_response(made.status, made.body, retry_on_workflow_error=endpoint.policy.retry_on_workflow_error)
     took += 1000 * made.slow_s * rng.uniform(0.7, 1.6)
-    return Attempt(identity[1], judged, made.status, body, altered, max(1, round(took)), {}, own)
+    whole = max(1, round(took))
+    return Attempt(identity[1], judged, made.status, body, altered, whole, {}, own, _phases(rng, endpoint, whole))
+
+
+def _phases(rng: random.Random, endpoint: Endpoint, took_ms: float) -> Phases:
+    """Most calls find a connection that was kept; the others make one, which takes a part of the time."""
+    resolve, connect, tls, download = (took_ms * rng.uniform(*share) for share in _SHARES)
+    if rng.random() < _KEPT:
+        return Phases(None, None, None, took_ms - download)
+    if endpoint.target.scheme == "http":
+        return Phases(resolve, connect, None, took_ms - resolve - connect - download)
+    return Phases(resolve, connect, tls, took_ms - resolve - connect - tls - download)
+
+
+def _until(kind: str, waited_ms: float) -> Phases:
+    """How far a call came that brought no answer."""
+    if kind == "timeout":
+        return Phases(None, None, None, waited_ms)
+    return Phases(waited_ms) if kind == "dns_error" else Phases(0.4, waited_ms - 0.4)
 
 
 def _unanswered(endpoint: Endpoint, workflow: Workflow, kind: str) -> Verdict | None:

@@ -21,6 +21,7 @@ from hookvault.outbound.errors import (
 from hookvault.outbound.guard import HTTP_REFUSED, AddressPolicy, Target, is_literal
 from hookvault.outbound.pool import Pool
 from hookvault.outbound.resolve import Resolver
+from hookvault.outbound.timing import RESOLVED, Stopwatch
 from hookvault.outbound.wire import Connection, Reply, encode_request
 
 RESOLVE_S = 10.0  # a name server that takes longer is broken; the call's own deadline is often earlier
@@ -141,12 +142,17 @@ class OutboundClient:
         if self.pool.closed:
             raise ConnectError("the client is closed")
         step = "resolving its name"
+        watch = Stopwatch(secure=target.scheme == "https")
         try:
             async with asyncio.timeout_at(deadline):
                 addresses = await self.check(target)
+                watch.reach(RESOLVED)
                 step = "connecting"
-                return await self._dialler.connect(target, addresses)
+                return await self._dialler.connect(target, addresses, watch)
         except TimeoutError:
-            raise CallTimeoutError(
-                f"{target.host}:{target.port}: time ran out after {timeout_s:.3g} s while {step}"
-            ) from None
+            error = CallTimeoutError(f"{target.host}:{target.port}: time ran out after {timeout_s:.3g} s while {step}")
+            error.phases = watch.phases(failed=True)
+            raise error from None
+        except OutboundError as error:
+            error.phases = watch.phases(failed=True)
+            raise

@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import ipaddress
+import socket
 import ssl
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -10,6 +11,7 @@ from typing import NamedTuple
 from hookvault.outbound.errors import AddressBlockedError, ConnectError, OutboundError, TLSError
 from hookvault.outbound.guard import Target
 from hookvault.outbound.pool import Pool
+from hookvault.outbound.timing import CONNECTED, SECURED, Stopwatch
 from hookvault.outbound.wire import Connection
 
 HEAD_START_S = 0.25  # RFC 8305 section 5: how long one address is alone before the next is tried beside it
@@ -51,22 +53,22 @@ class Dialler(NamedTuple):
     context: ssl.SSLContext
     limit: int
 
-    async def connect(self, target: Target, addresses: Sequence[str]) -> Connection:
-        """A new connection to the first of `addresses`, all of them checked, that accepts one.
+    async def connect(self, target: Target, addresses: Sequence[str], watch: Stopwatch) -> Connection:
+        """A new connection to the first of `addresses`, all of them checked, that accepts one, timed by `watch`.
 
         Raises:
             ConnectError: none could be reached; the first one's reason is given.
             TLSError: the connection could not be secured.
         """
         if len(addresses) == 1:
-            return await self._open(target, addresses[0])
+            return await self._open(target, addresses[0], watch)
         waiting = list(addresses[:MAX_ADDRESSES])
         attempts: set[asyncio.Task[Connection]] = set()
         fault: OutboundError | None = None
         try:
             while waiting or attempts:
                 if waiting:
-                    attempts.add(asyncio.create_task(self._open(target, waiting.pop(0))))
+                    attempts.add(asyncio.create_task(self._open(target, waiting.pop(0), watch)))
                 done, _ = await asyncio.wait(
                     attempts, timeout=HEAD_START_S if waiting else None, return_when=asyncio.FIRST_COMPLETED
                 )
@@ -84,19 +86,23 @@ class Dialler(NamedTuple):
                 attempt.cancel()
         raise fault or ConnectError(f"{target.host} has no address")
 
-    async def _open(self, target: Target, address: str) -> Connection:
+    async def _open(self, target: Target, address: str, watch: Stopwatch) -> Connection:
         connection = Connection(self.pool, target, address, self.limit)
         tls = target.scheme == "https"
         where = f"{target.host}:{target.port}" + ("" if target.host == address else f" ({address})")
         try:
             # An address literal is dialled as it is, while SNI and the certificate's check keep the name.
-            transport, _ = await asyncio.get_running_loop().create_connection(
-                lambda: connection,
-                address,
-                target.port,
-                ssl=self.context if tls else None,
-                server_hostname=target.host if tls else None,
-            )
+            loop = asyncio.get_running_loop()
+            if tls:
+                reached = await _reach(address, target.port)
+                watch.reach(CONNECTED)
+                transport, _ = await loop.create_connection(
+                    lambda: connection, sock=reached, ssl=self.context, server_hostname=target.host
+                )
+                watch.reach(SECURED)
+            else:  # in one, since what a hasty server says before it was asked must not come before our ears are open
+                transport, _ = await loop.create_connection(lambda: connection, address, target.port)
+                watch.reach(CONNECTED)
             _check_peer(target, address, transport)
         except ssl.SSLError as error:
             raise TLSError(f"no secure connection to {where}: {_tls_fault(error)}") from None
@@ -109,7 +115,20 @@ class Dialler(NamedTuple):
             connection.abort()
             raise ConnectError("the client is closed")
         self.pool.add(connection)
+        connection.dialled = watch.phases()
         return connection
+
+
+async def _reach(address: str, port: int) -> socket.socket:
+    """A TCP connection to an IP address."""
+    reached = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        reached.setblocking(False)
+        await asyncio.get_running_loop().sock_connect(reached, (address, port))
+    except BaseException:
+        reached.close()
+        raise
+    return reached
 
 
 def _discard(attempt: asyncio.Task[Connection]) -> None:

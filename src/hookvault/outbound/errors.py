@@ -17,6 +17,7 @@ No message holds a header, a body, a path or a query string: all of these may ca
 from typing import Any, ClassVar
 
 from hookvault.errors import HookvaultError, InvalidError
+from hookvault.outbound.timing import NONE, Phases
 
 
 class OutboundError(HookvaultError):
@@ -25,6 +26,7 @@ class OutboundError(HookvaultError):
     Attributes:
         permanent: Whether the same call can't succeed until somebody changes the target or the settings.
         sent: Whether the request, or a part of it, may have reached the peer; a retry may then repeat it.
+        phases: How long it took to come so far.
     """
 
     default_code = "connection_error"
@@ -34,6 +36,7 @@ class OutboundError(HookvaultError):
     def __init__(self, message: str, *, sent: bool = False, code: str | None = None, **members: Any) -> None:
         super().__init__(message, code=code, **members)
         self.sent = sent
+        self.phases: Phases = NONE
 
 
 class InvalidURLError(OutboundError, InvalidError):

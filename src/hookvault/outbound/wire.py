@@ -20,6 +20,7 @@ from hookvault.outbound.errors import (
     ResponseInvalidError,
 )
 from hookvault.outbound.guard import Target
+from hookvault.outbound.timing import NONE, Phases, answered
 
 MAX_HEAD = 65536  # bytes of status line and header fields; also of trailers and chunk extensions without a body
 MAX_INTERIM = 16  # 1xx responses before the real one
@@ -52,6 +53,7 @@ class Reply(NamedTuple):
         elapsed_ms: Milliseconds from the call's start to the response's last byte, connecting included.
         reused: Whether a kept connection served it.
         address: The IP address that answered.
+        phases: What the time went into before the response's first byte.
     """
 
     status: int
@@ -61,6 +63,7 @@ class Reply(NamedTuple):
     elapsed_ms: float
     reused: bool
     address: str
+    phases: Phases
 
 
 def encode_request(method: str, target: Target, body: bytes, headers: Sequence[tuple[str, str]]) -> bytes:
@@ -128,6 +131,7 @@ class Connection(asyncio.Protocol):
         origin: The target's origin, by which it is kept.
         address: The IP address that was dialled.
         closed: Whether it can't serve any more.
+        dialled: How long its making took.
         uses: How many requests it was given.
         heard: Whether any byte of the present response came.
         born: When it was made, on the loop's clock.
@@ -136,9 +140,9 @@ class Connection(asyncio.Protocol):
 
     __slots__ = (
         "_began", "_body", "_deadline", "_done", "_extra", "_fault", "_fires", "_future", "_head", "_headers",
-        "_in_body", "_interim", "_keep", "_limit", "_owner", "_parser", "_peer", "_received", "_size", "_status",
-        "_timeout_s", "_timer", "_transport", "_truncated", "address", "born", "closed", "heard", "idle_since",
-        "loop", "origin", "uses",
+        "_heard_at", "_in_body", "_interim", "_keep", "_limit", "_owner", "_parser", "_peer", "_received", "_size", "_status",
+        "_timeout_s", "_timer", "_transport", "_truncated", "address", "born", "closed", "dialled", "heard",
+        "idle_since", "loop", "origin", "uses",
     )  # fmt: skip
 
     def __init__(self, owner: Owner, target: Target, address: str, limit: int) -> None:
@@ -155,11 +159,12 @@ class Connection(asyncio.Protocol):
         self.closed = self.heard = False
         self.uses = 0
         self._timer: asyncio.TimerHandle | None = None
-        self._fires = self._deadline = self._timeout_s = 0.0
+        self._fires = self._deadline = self._timeout_s = self._began = self._heard_at = 0.0
         self._reset()
 
     def _reset(self) -> None:
         """Be ready for a response, and let go of the last one."""
+        self.dialled = NONE  # the next one has no part in it
         self._headers: list[tuple[str, str]] = []
         self._body: list[bytes] = []
         self._fault: str | None = None
@@ -241,6 +246,7 @@ class Connection(asyncio.Protocol):
             return
         if not self.heard:
             self.heard = True
+            self._heard_at = perf_counter()
             if not (data.startswith(_START) or _START.startswith(data)):
                 self._invalid("it doesn't begin with an HTTP/1 status line")
                 return
@@ -369,6 +375,7 @@ class Connection(asyncio.Protocol):
             (perf_counter() - self._began) * 1000,
             self.uses > 1,
             self.address,
+            answered(self.dialled, self._heard_at - self._began),
         )
         keep = self._keep
         self._reset()
@@ -387,4 +394,5 @@ class Connection(asyncio.Protocol):
         future, self._future = self._future, None
         self.abort()
         if future is not None and not future.done():
+            error.phases = answered(self.dialled, (self._heard_at if self.heard else perf_counter()) - self._began)
             future.set_exception(error)

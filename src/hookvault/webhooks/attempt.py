@@ -8,6 +8,7 @@ from hookvault.errors import InvalidError
 from hookvault.ids import id_time
 from hookvault.outbound.client import OutboundClient
 from hookvault.outbound.errors import OutboundError
+from hookvault.outbound.timing import NONE, Phases
 from hookvault.outbound.wire import Reply
 from hookvault.webhooks.echo import Redactor
 from hookvault.webhooks.endpoint import Endpoint
@@ -29,6 +30,7 @@ class Attempt:
     elapsed_ms: int
     retry_headers: dict[str, str]
     own: dict[str, str]
+    phases: Phases = NONE
 
 
 async def make_attempt(
@@ -50,7 +52,8 @@ async def make_attempt(
         reply = await client.post(endpoint.target, payload, headers, timeout_s=timeout_s)
     except (OutboundError, InvalidError) as error:
         verdict = judge_error(error.code, error.message, retry_on_timeout=endpoint.policy.retry_on_timeout)
-        return Attempt(identity[1], verdict, None, None, False, elapsed_ms(time.monotonic() - began), {}, own)
+        phases = error.phases if isinstance(error, OutboundError) else NONE
+        return Attempt(identity[1], verdict, None, None, False, elapsed_ms(time.monotonic() - began), {}, own, phases)
     return _judged(endpoint, identity[1], reply, headers, own)
 
 
@@ -95,6 +98,7 @@ def record_of(
         number,
         retry_of,
         altered or attempt.altered,
+        *attempt.phases,
     )
 
 
@@ -112,6 +116,5 @@ def _judged(endpoint: Endpoint, call_id: UUID, reply: Reply, headers: Headers, o
     verdict = judge_response(reply.status, clean, retry_on_workflow_error=again)
     retry_headers = dict(reply.headers) if verdict.retry else {}
     altered = altered or clean != reply.body
-    return Attempt(
-        call_id, verdict, reply.status, body, altered, elapsed_ms(reply.elapsed_ms / 1000), retry_headers, own
-    )
+    took = elapsed_ms(reply.elapsed_ms / 1000)
+    return Attempt(call_id, verdict, reply.status, body, altered, took, retry_headers, own, reply.phases)

@@ -119,7 +119,7 @@ NEVER_CALLED = Counters()
 
 
 class CallRecord(NamedTuple):
-    """One HTTP attempt: one row of webhook_analytics. `response_time` is in ms; JSON columns hold JSON text as bytes.
+    """One HTTP attempt: one row of webhook_analytics. Times are in ms; JSON columns hold JSON text as bytes.
 
     A tuple in the order of the table's columns, since a batch of them is turned into columns, and a frozen dataclass of this
     size takes ten times as long to make.
@@ -143,6 +143,10 @@ class CallRecord(NamedTuple):
     attempt: int = 1
     retry_of: UUID | None = None
     altered: bool = False
+    resolve_ms: float | None = None
+    connect_ms: float | None = None
+    tls_ms: float | None = None
+    wait_ms: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -104,7 +104,7 @@ ON CONFLICT (tenant_id, webhook_id) DO UPDATE SET total_calls = c.total_calls + 
 _RECORD = """
 WITH counted AS (
     INSERT INTO n8n_webhook_counters AS c (tenant_id, webhook_id, total_calls, successful_calls, failed_calls, last_called_at)
-    SELECT * FROM unnest($19::text[], $20::uuid[], $21::bigint[], $22::bigint[], $23::bigint[], $24::timestamptz[])
+    SELECT * FROM unnest($23::text[], $24::uuid[], $25::bigint[], $26::bigint[], $27::bigint[], $28::timestamptz[])
     ON CONFLICT (tenant_id, webhook_id) DO UPDATE SET total_calls = c.total_calls + excluded.total_calls,
         successful_calls = c.successful_calls + excluded.successful_calls,
         failed_calls = c.failed_calls + excluded.failed_calls,
@@ -112,9 +112,9 @@ WITH counted AS (
 ), rolled_up AS (
     INSERT INTO webhook_call_rollups AS r (tenant_id, webhook_id, minute, total_calls, successful_calls, failed_calls,
         response_time_sum, response_time_max)
-    SELECT * FROM unnest($25::text[], $26::uuid[], $27::timestamptz[], $28::bigint[], $29::bigint[], $30::bigint[],
-        $31::bigint[], $32::int[])
-    WHERE CASE WHEN $33 >= (SELECT closed_until FROM webhook_rollup_progress WHERE id) THEN true ELSE hookvault_late() END
+    SELECT * FROM unnest($29::text[], $30::uuid[], $31::timestamptz[], $32::bigint[], $33::bigint[], $34::bigint[],
+        $35::bigint[], $36::int[])
+    WHERE CASE WHEN $37 >= (SELECT closed_until FROM webhook_rollup_progress WHERE id) THEN true ELSE hookvault_late() END
     ON CONFLICT (tenant_id, webhook_id, minute) DO UPDATE SET total_calls = r.total_calls + excluded.total_calls,
         successful_calls = r.successful_calls + excluded.successful_calls,
         failed_calls = r.failed_calls + excluded.failed_calls,
@@ -123,10 +123,10 @@ WITH counted AS (
 )
 INSERT INTO webhook_analytics (tenant_id, id, webhook_id, "timestamp", request_payload, request_headers, status_code,
     response_body, response_time, success, error_code, error_message, triggered_by, metadata, delivery_id, attempt, retry_of,
-    altered)
+    altered, resolve_ms, connect_ms, tls_ms, wait_ms)
 SELECT * FROM unnest($1::text[], $2::uuid[], $3::uuid[], $4::timestamptz[], $5::jsonb[], $6::jsonb[], $7::int[], $8::jsonb[],
     $9::int[], $10::bool[], $11::text[], $12::text[], $13::text[], $14::jsonb[], $15::uuid[], $16::int[], $17::uuid[],
-    $18::bool[])
+    $18::bool[], $19::real[], $20::real[], $21::real[], $22::real[])
 """
 
 # Rollups that hold these minutes are to be built anew (see `analytics/rolling`).

@@ -4,7 +4,7 @@ import io
 from collections.abc import Sequence
 from typing import Any
 
-from hookvault.analytics.export.row import COLUMNS, Column, Kind, compact
+from hookvault.analytics.export.row import COLUMNS, Column, Kind, compact, value_of
 from hookvault.analytics.model import WebhookCall
 from hookvault.errors import InvalidError
 
@@ -99,7 +99,7 @@ def _type(kind: Kind) -> Any:
 
 
 def _value(call: WebhookCall, column: Column) -> Any:
-    value = getattr(call, column.field)
+    value = value_of(call, column)
     if value is None:
         return None
     if column.kind == "json":

@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple
 
 import msgspec
 
-from hookvault.analytics.model import WebhookCall
+from hookvault.analytics.model import Timing, WebhookCall
 from hookvault.clock import iso
 
 Kind = Literal["id", "text", "number", "truth", "time", "json"]
@@ -32,6 +32,7 @@ COLUMNS: Sequence[Column] = (
     Column("status_code", "statusCode", "number"),
     Column("response_body", "responseBody", "json"),
     Column("response_time", "responseTime", "number"),
+    Column("timing", "timing", "json"),
     Column("success", "success", "truth"),
     Column("error_code", "errorCode", "text"),
     Column("error_message", "errorMessage", "text"),
@@ -45,11 +46,21 @@ COLUMNS: Sequence[Column] = (
     Column("altered", "altered", "truth"),
     Column("expunged_at", "expungedAt", "time"),
 )
+_TIMES = ("resolveMs", "connectMs", "tlsMs", "waitMs", "downloadMs")
 
 
 def plain(call: WebhookCall) -> dict[str, Any]:
     """A call as the API answers it, ready for JSON."""
-    return {column.name: _plain(getattr(call, column.field), column.kind) for column in COLUMNS}
+    return {column.name: _plain(value_of(call, column), column.kind) for column in COLUMNS}
+
+
+def value_of(call: WebhookCall, column: Column) -> Any:
+    """What a column holds of a call; JSON as lists and mappings."""
+    value = getattr(call, column.field)
+    if not isinstance(value, Timing):
+        return value
+    times = value.resolve_ms, value.connect_ms, value.tls_ms, value.wait_ms, value.download_ms
+    return dict(zip(_TIMES, times, strict=True))
 
 
 def compact(value: Any) -> str:
