@@ -57,7 +57,7 @@ async def test_a_new_connection_has_every_phase_and_a_kept_one_only_waits(secure
 async def test_plain_http_has_no_tls():
     async with Receiver(says(OK)) as there, client() as via:
         phases = (await post(via, there.url())).phases
-    assert phases.tls_ms is None
+    assert (phases.resolve_ms, phases.tls_ms) == (None, None)  # nor has an address to be resolved
     assert phases.connect_ms > 0
 
 

@@ -142,7 +142,7 @@ class OutboundClient:
         if self.pool.closed:
             raise ConnectError("the client is closed")
         step = "resolving its name"
-        watch = Stopwatch(secure=target.scheme == "https")
+        watch = Stopwatch(named=not is_literal(target.host), secure=target.scheme == "https")
         try:
             async with asyncio.timeout_at(deadline):
                 addresses = await self.check(target)

@@ -45,12 +45,14 @@ class Stopwatch:
     """Times a dial, from now.
 
     Args:
+        named: Whether the host is a name, no address.
         secure: Whether there is a TLS handshake.
     """
 
-    __slots__ = ("_marks", "_most")
+    __slots__ = ("_marks", "_most", "_named")
 
-    def __init__(self, *, secure: bool) -> None:
+    def __init__(self, *, named: bool, secure: bool) -> None:
+        self._named = named
         self._marks = [perf_counter()]
         self._most = SECURED if secure else CONNECTED
 
@@ -62,4 +64,5 @@ class Stopwatch:
     def phases(self, *, failed: bool = False) -> Phases:
         """How long each took; where it failed, the last one until now."""
         marks = [*self._marks, perf_counter()] if failed else self._marks
-        return Phases(*[(end - begin) * 1000 for begin, end in pairwise(marks[: self._most + 1])])
+        resolve, *rest = [(end - begin) * 1000 for begin, end in pairwise(marks[: self._most + 1])]
+        return Phases(resolve if self._named else None, *rest)
