@@ -6,7 +6,7 @@ from hookvault.clock import iso, now
 from hookvault.db.pool import Database
 from hookvault.fault import fault_point
 from hookvault.ids import new_id
-from hookvault.queue import store
+from hookvault.queue import finish, store
 
 DELETED = ("failed", "webhook_deleted", "The webhook was deleted before this was delivered.")
 _BATCH = 1000
@@ -21,7 +21,7 @@ async def end_waiting(database: Database, tenant_id: str, webhook_id: UUID | Non
     while True:
         async with database.system() as tx:
             jobs = await store.list_jobs(tx, tenant_id, webhook_id, _BATCH)
-            done = await store.end(tx, jobs, DELETED, ending("failed", "webhook_deleted"), ledger_id)
+            done = await finish.end(tx, jobs, DELETED, ending("failed", "webhook_deleted"), ledger_id)
             fault_point("end.before_commit")
         fault_point("end.after_commit")
         ended += done

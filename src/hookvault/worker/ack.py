@@ -11,6 +11,8 @@ from hookvault.deliveries import store as deliveries
 from hookvault.deliveries.model import Kept
 from hookvault.fault import fault_point
 from hookvault.ids import new_id
+from hookvault.log import get_logger
+from hookvault.queue import finish
 from hookvault.queue import store as queue
 from hookvault.queue.model import Ack, Lane
 from hookvault.webhooks import store as webhooks
@@ -19,6 +21,7 @@ from hookvault.webhooks.record import Registrar, as_text
 from hookvault.webhooks.tap import Tap
 
 _PUT_OFF_S = 1.0
+_log = get_logger()
 
 
 class Outcome(NamedTuple):
@@ -63,12 +66,20 @@ class Acks(Writer[Outcome]):
         await self._registrar.write(calls, lambda late: self._commit_once(batch, late=late))
 
     async def _commit_once(self, batch: Sequence[Outcome], *, late: bool) -> None:
+        try:
+            await self._commit_as_one(batch, late=late)
+        except finish.UntoldError as error:
+            # Undone, and done anew; but a story that somebody removed must not hold up the others for ever.
+            _log.error("stories_untold", missing=error.missing, deliveries=[str(outcome.ack.id) for outcome in batch])
+            await self._commit_as_one(batch, late=late, strict=False)
+
+    async def _commit_as_one(self, batch: Sequence[Outcome], *, late: bool, strict: bool = True) -> None:
         async with self._database.system() as tx:
-            await self._write_in(tx, batch, late=late)
+            await self._write_in(tx, batch, late=late, strict=strict)
             fault_point("ack.before_commit")
         fault_point("ack.after_commit")
 
-    async def _write_in(self, tx: SystemTx, batch: Sequence[Outcome], *, late: bool) -> None:
+    async def _write_in(self, tx: SystemTx, batch: Sequence[Outcome], *, late: bool, strict: bool) -> None:
         lanes = [outcome.lane for outcome in batch if outcome.lane is not None and outcome.ack.status != "pending"]
         if lanes:
             await queue.lock_lanes(tx, lanes)
@@ -76,7 +87,7 @@ class Acks(Writer[Outcome]):
         if calls:
             await webhooks.record(tx, calls, late=late)
             fault_point("ack.between_writes")
-        await queue.ack(tx, [outcome.ack for outcome in batch], self._ledger_id)
+        await finish.ack(tx, [outcome.ack for outcome in batch], self._ledger_id, strict=strict)
         kept = [outcome.kept for outcome in batch if outcome.kept is not None]
         if kept:
             await deliveries.strip(tx, kept)

@@ -12,7 +12,7 @@ from hookvault.ids import new_id
 from hookvault.ledger import store as ledger
 from hookvault.ledger.model import Ledger
 from hookvault.log import get_logger
-from hookvault.queue import store
+from hookvault.queue import finish, store
 from hookvault.queue.end import DELETED, ending
 from hookvault.webhooks import store as webhooks
 from hookvault.webhooks.circuit import PROBE_AFTER_S
@@ -45,7 +45,7 @@ class Upkeep:
             _log.warning("clock_set_back", seconds=back.total_seconds())
         async with self._database.system() as tx:
             entry = {"at": iso(now()), "event": "expired"}
-            if await store.end(tx, await store.list_expired(tx), EXPIRED, entry, self._ledger_id):
+            if await finish.end(tx, await store.list_expired(tx), EXPIRED, entry, self._ledger_id):
                 fault_point("expire.before_commit")
 
     async def tidy(self, days_to_keep: int) -> None:
@@ -60,7 +60,7 @@ class Upkeep:
         """Every ten minutes: ends what waits for something that was deleted in the moment of its acceptance."""
         async with self._database.system() as tx:
             orphans = await store.list_orphans(tx)
-            await store.end(tx, orphans, DELETED, ending("failed", "webhook_deleted"), self._ledger_id)
+            await finish.end(tx, orphans, DELETED, ending("failed", "webhook_deleted"), self._ledger_id)
 
     async def retain(self, days_to_keep: int) -> None:
         """Every hour: drops the deliveries of days past retention, but no day of which one still waits."""
