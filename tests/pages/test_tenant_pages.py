@@ -285,7 +285,7 @@ async def test_a_tenant_at_a_glance(app, owner_page, acme):
     assert "<html" not in part.text
     assert "Failing breaks 90 % of its calls failed." in said
     assert "Calls 10" in said
-    assert "Failed calls 9" in said
+    assert "Failed 9" in said
     assert said.count("HTTP 500") + said.count(" 500 ") >= 8
     await app.tenants.update_tenant(acme.id, {"status": "suspended"})
     assert "The tenant is suspended" in words(await owner_page.get(f"{base}/figures"))

@@ -1,4 +1,4 @@
-"""The SQL on delivery_queue that claims jobs and keeps them moving; that which ends them is `finish`'s."""
+"""The SQL on delivery_queue that claims jobs and keeps them moving; that which ends them is `ending`'s."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta

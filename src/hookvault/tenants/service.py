@@ -17,7 +17,7 @@ from hookvault.errors import InvalidError, PreconditionError
 from hookvault.fault import fault_point
 from hookvault.ids import NAME_PATTERN, is_name
 from hookvault.paging import Page
-from hookvault.queue.end import end_waiting
+from hookvault.queue.ending.waiting import end_waiting
 from hookvault.tenants import store
 from hookvault.tenants.model import Tenant, TenantStatus
 from hookvault.vault.service import Vault

@@ -16,7 +16,7 @@ from hookvault.errors import HookvaultError, PreconditionError
 from hookvault.fault import fault_point
 from hookvault.outbound.guard import AddressPolicy
 from hookvault.paging import Page, cut, decode_cursor, encode_cursor
-from hookvault.queue.end import end_waiting
+from hookvault.queue.ending.waiting import end_waiting
 from hookvault.settings import Settings
 from hookvault.tenants import store as tenants
 from hookvault.vault.registry import N8N_WEBHOOKS

@@ -20,7 +20,7 @@ from hookvault.fault import fault_point
 from hookvault.log import get_logger
 from hookvault.outbound.client import OutboundClient
 from hookvault.queue import store
-from hookvault.queue.end import end_waiting
+from hookvault.queue.ending.waiting import end_waiting
 from hookvault.queue.model import Candidate, Job
 from hookvault.webhooks.circuit import Circuits
 from hookvault.webhooks.endpoint import Endpoint, Endpoints

@@ -12,8 +12,9 @@ from hookvault.ids import new_id
 from hookvault.ledger import store as ledger
 from hookvault.ledger.model import Ledger
 from hookvault.log import get_logger
-from hookvault.queue import finish, store
-from hookvault.queue.end import DELETED, ending
+from hookvault.queue import store
+from hookvault.queue.ending import store as finish
+from hookvault.queue.ending.waiting import DELETED, ending
 from hookvault.webhooks import store as webhooks
 from hookvault.webhooks.circuit import PROBE_AFTER_S
 

@@ -11,9 +11,9 @@ from hookvault.admin.ask import Answer, part
 from hookvault.admin.attention import list_notices
 from hookvault.admin.board.chart import chart_results, list_points
 from hookvault.admin.board.choice import Choice
+from hookvault.admin.board.tiles import calls_tile, failed_tile, success_tile, time_tile
 from hookvault.admin.form import Form
 from hookvault.admin.route import blank, deed, page
-from hookvault.admin.tiles import day_tiles
 from hookvault.admin.visit import Visit
 from hookvault.analytics.model import CallFilter
 from hookvault.clock import now
@@ -182,13 +182,21 @@ def _changes(form: Form) -> dict[str, Any]:
 async def _figures(visit: Visit, tenant: Tenant) -> dict[str, Any]:
     end = now()
     choice = Choice(tenant.id, None, "24h", end - _DAY, end, "hour", visit.zone, {"tenantId": tenant.id})
-    chart = chart_results(await list_points(visit.app, choice), choice)
+    points = await list_points(visit.app, choice)
+    summary = await visit.app.figures.summarize(tenant.id, choice.start, end)
+    calls = f"/calls?tenantId={tenant.id}"
     failures = await visit.app.analytics.list_tenant_calls(
         tenant.id, CallFilter(start=choice.start, status="failed"), limit=_FAILURES
     )
     return {
-        "tiles": day_tiles(await visit.app.figures.summarize(tenant.id, choice.start, end)),
-        "chart": chart,
+        "tiles": [
+            calls_tile(summary, points, href=calls),
+            success_tile(summary, points, href=calls),
+            failed_tile(summary, points, href=f"{calls}&status=failed"),
+            time_tile("p95", summary, points, href=calls),
+        ],
+        "before": choice.before,
+        "chart": chart_results(points, choice),
         "zone": choice.zone_name,
         "failures": failures.items,
         "notices": await list_notices(visit.app, tenant),

@@ -17,6 +17,7 @@ from hookvault.admin.board.chart import (
     list_points,
 )
 from hookvault.admin.board.choice import Choice
+from hookvault.admin.board.tiles import six_tiles
 from hookvault.admin.charts.series import zone_name
 from hookvault.admin.pages.draft import api_path, base_path, find, show_secret
 from hookvault.admin.pages.trial import trial_context
@@ -24,7 +25,7 @@ from hookvault.admin.people import look_up, named_label
 from hookvault.admin.route import deed, page
 from hookvault.admin.visit import Visit
 from hookvault.admin.webhooks.fields import mark_of
-from hookvault.admin.webhooks.figures import RANGES, Range, make_tiles
+from hookvault.admin.webhooks.periods import RANGES, Range
 from hookvault.admin.webhooks.rows import JUDGED, THRESHOLDS
 from hookvault.clock import now
 from hookvault.deliveries.model import DeliveryFilter
@@ -99,7 +100,8 @@ async def show_counted(visit: Visit) -> Response:
         "Figures",
         _back(webhook),
         asked=asked,
-        tiles=make_tiles(summary),
+        tiles=six_tiles(summary, points),
+        before=choice.before,
         charts_of=charts_of,
         zone=choice.zone_name,
     )

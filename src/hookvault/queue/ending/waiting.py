@@ -6,7 +6,8 @@ from hookvault.clock import iso, now
 from hookvault.db.pool import Database
 from hookvault.fault import fault_point
 from hookvault.ids import new_id
-from hookvault.queue import finish, store
+from hookvault.queue import store
+from hookvault.queue.ending import store as finish
 
 DELETED = ("failed", "webhook_deleted", "The webhook was deleted before this was delivered.")
 _BATCH = 1000

@@ -1,0 +1,1 @@
+"""How jobs end: each with its story and its place in the ledger."""
