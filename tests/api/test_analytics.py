@@ -11,7 +11,7 @@ from n8n import Answer
 CALL = {
     *("id", "tenantId", "webhookId", "workflowName", "timestamp", "requestPayload", "requestHeaders", "statusCode"),
     *("responseBody", "responseTime", "success", "errorCode", "errorMessage", "triggeredBy", "metadata", "deliveryId"),
-    *("attempt", "retryOf", "altered", "expungedAt", "cause", "causeText"),
+    *("attempt", "retryOf", "altered", "expungedAt", "cause", "causeText", "timing"),
 }
 FIGURES = {"totalCalls", "successfulCalls", "failedCalls", "successRate", "averageResponseTime", "p50", "p95", "p99"}
 
