@@ -103,7 +103,7 @@ async def test_health(client, acme, counted):
         ("never", "idle"),
         ("mails", "disabled"),
     ]
-    assert items[0]["reason"] == "40 % of its calls failed."
+    assert items[0]["reason"] == "40% of its calls failed."
     assert (items[0]["periodSeconds"], items[0]["totalCalls"]) == (86_400, 10)
     assert items[1]["lastCalledAt"] is None
     await client.patch(acme.path, json={"status": "suspended"})

@@ -109,7 +109,7 @@ async def test_a_failing_webhook(app, owner_page, webhook):
     place = f"/tenants/{webhook.tenant_id}/webhooks/{webhook.id}"
     (line,) = await lines(owner_page)
     assert (line[0], line[2]) == ("bad", place)
-    assert f"orders is failing Clinic {SCRIPT} · 100 % of its calls failed." in line[1]
+    assert f"orders is failing Clinic {SCRIPT} · 100% of its calls failed." in line[1]
     busy = await owner_page.get("/overview/busy", headers=SCRIPTED)
     assert SCRIPT not in busy.text
     assert busy.text.count(f'href="/tenants/{webhook.tenant_id}"') == 2

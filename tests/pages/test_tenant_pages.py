@@ -283,7 +283,7 @@ async def test_a_tenant_at_a_glance(app, owner_page, acme):
     part = await owner_page.get(f"{base}/figures", headers=SCRIPTED)
     said = words(part)
     assert "<html" not in part.text
-    assert "Failing breaks 90 % of its calls failed." in said
+    assert "Failing breaks 90% of its calls failed." in said
     assert "Calls 10" in said
     assert "Failed 9" in said
     assert said.count("HTTP 500") + said.count(" 500 ") >= 8

@@ -44,7 +44,7 @@ async def test_the_figures_are_of_the_calls_of_24_hours(app, shop):
     await shop.make("never")
     shown = await shop.part("/figures")
     assert 'aria-label="Calls, 24 h: 1 succeeded, 1 failed"' in shown.text
-    assert "50 % of its calls failed." in words(shown)
+    assert "50% of its calls failed." in words(shown)
     assert "Failing: less than 80% of its calls succeed" in words(shown)
     assert "50.0%" in words(shown)
     assert rows_of(await shop.get("?status=failing")) == ["both"]

@@ -49,10 +49,10 @@ def test_idle_disabled_and_an_open_circuit():
 @pytest.mark.parametrize(
     ("total", "failed", "said"),
     [
-        (100, 0, "100 % of its calls succeeded."),
-        (10_000, 1, "More than 99.9 % of its calls succeeded."),
-        (1000, 25, "2.5 % of its calls failed."),
-        (100, 100, "100 % of its calls failed."),
+        (100, 0, "100% of its calls succeeded."),
+        (10_000, 1, "More than 99.9% of its calls succeeded."),
+        (1000, 25, "2.5% of its calls failed."),
+        (100, 100, "100% of its calls failed."),
     ],
 )
 def test_the_reason_is_for_a_person(total, failed, said):

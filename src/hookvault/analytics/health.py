@@ -69,7 +69,7 @@ def _percent(share: float) -> str:
     """As a person writes it; never 100 % of what is less, nor 0 % of what is more."""
     percent = share * 100
     if 0 < percent < 0.1:
-        return "Less than 0.1 %"
+        return "Less than 0.1%"
     if 99.9 < percent < 100:
-        return "More than 99.9 %"
-    return f"{percent:.1f} %".replace(".0 %", " %")
+        return "More than 99.9%"
+    return f"{percent:.1f}%".replace(".0%", "%")
