@@ -52,9 +52,7 @@ async def bare(make_migrated, tmp_path_factory):
 
 
 def pytest_collection_modifyitems(items):
-    """One worker has the browser and its sites, while others do the rest."""
+    """A browser on a busy machine takes its time."""
     for item in items:
-        if Path(__file__).parent in item.path.parents:
-            item.add_marker(pytest.mark.xdist_group("browser"))
-            if item.get_closest_marker("timeout") is None:
-                item.add_marker(pytest.mark.timeout(300, func_only=True))
+        if Path(__file__).parent in item.path.parents and item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(300, func_only=True))

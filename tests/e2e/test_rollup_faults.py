@@ -15,7 +15,7 @@ from hookvault.db import embedded
 from hookvault.db.pool import Database
 from hookvault.webhooks.record import write_calls
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(120), pytest.mark.xdist_group("rollup faults")]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 STORIES = ("rollups.closed", "rollups.noted", "rollups.built")
 CALLS = 700
 

@@ -20,7 +20,7 @@ from hookvault.db.pool import Database
 from hookvault.errors import InvalidError, NotFoundError
 from hookvault.ids import new_id
 
-pytestmark = [pytest.mark.timeout(180), pytest.mark.xdist_group("many calls")]  # made once
+pytestmark = pytest.mark.timeout(180)
 ROWS = 1_000_000
 MAIN = "main"
 FEW = [f"few-{n}" for n in range(9)]
