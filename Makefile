@@ -26,7 +26,7 @@ demo: ## The same with invented tenants, a month of calls and live traffic, kept
 
 test: setup ## Run every test
 	@$(BIN)/python tests/chromium.py
-	@$(BIN)/python -m pytest -n 2 --dist loadfile
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 check: setup ## Lint, types, layers and the fast tests, in half a minute
 	@$(BIN)/ruff check
