@@ -13,7 +13,7 @@ from hookvault.fault import fault_point
 from hookvault.ids import new_id
 from hookvault.log import get_logger
 from hookvault.queue import store as queue
-from hookvault.queue.ending import store as ending
+from hookvault.queue.ending import store as finish
 from hookvault.queue.model import Ack, Lane
 from hookvault.webhooks import store as webhooks
 from hookvault.webhooks.model import CallRecord
@@ -68,7 +68,7 @@ class Acks(Writer[Outcome]):
     async def _commit_once(self, batch: Sequence[Outcome], *, late: bool) -> None:
         try:
             await self._commit_as_one(batch, late=late)
-        except ending.UntoldError as error:
+        except finish.UntoldError as error:
             # Undone, and done anew; but a story that somebody removed must not hold up the others for ever.
             _log.error("stories_untold", missing=error.missing, deliveries=[str(outcome.ack.id) for outcome in batch])
             await self._commit_as_one(batch, late=late, strict=False)
@@ -87,7 +87,7 @@ class Acks(Writer[Outcome]):
         if calls:
             await webhooks.record(tx, calls, late=late)
             fault_point("ack.between_writes")
-        await ending.ack(tx, [outcome.ack for outcome in batch], self._ledger_id, strict=strict)
+        await finish.ack(tx, [outcome.ack for outcome in batch], self._ledger_id, strict=strict)
         kept = [outcome.kept for outcome in batch if outcome.kept is not None]
         if kept:
             await deliveries.strip(tx, kept)
