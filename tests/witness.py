@@ -17,8 +17,10 @@ AXE = {
     },
     "resultTypes": ["violations"],
 }
-# What Chromium thinks aloud of a form with secrets, which it takes for one of signing in.
+# What Chromium thinks aloud: of a form with secrets, which it takes for one of signing in; of a test that types before it
+# has put the cursor where the page wants it.
 GUESSES = (
+    "Autofocus processing was blocked because a document already has a focused element.",
     "[DOM] Multiple forms should be contained in their own form elements",
     "[DOM] Password forms should have (optionally hidden) username fields",
 )

@@ -11,6 +11,7 @@ import pytest
 from hookvault.audit import store
 from hookvault.audit.chain import Entry, digest
 from hookvault.audit.model import Actor, AuditFilter
+from hookvault.audit.tally import Happening, Tally
 
 ACTOR = Actor("api_key", "key-7", ip="192.0.2.7", request_id="req-7")
 ODD = {
@@ -93,6 +94,38 @@ async def test_a_writer_waits_longer_than_for_a_row_and_then_goes_on(app, tenant
         assert not waiting.done()
     await waiting
     assert await found(app, tenant.id) == []
+
+
+async def test_a_change_waits_for_a_row_whose_holder_stands_in_line(app, tenant):
+    webhook = await app.webhooks.create_n8n_webhook(tenant.id, "w", webhook_url="https://n8n.example.com/x")
+    async with app.database.tenant(tenant.id) as tx:
+        for rows in ("tenants WHERE id", "n8n_webhooks WHERE tenant_id"):
+            await tx.fetch(f"SELECT FROM {rows} = $1 FOR UPDATE", tenant.id)
+        changes = [
+            asyncio.create_task(app.tenants.update_tenant(tenant.id, {"name": "New"})),
+            asyncio.create_task(app.webhooks.update_n8n_webhook(tenant.id, webhook.id, {"workflow_name": "v"})),
+        ]
+        await asyncio.sleep(1.5)
+        assert not any(change.done() for change in changes)
+    assert (await changes[0]).name == "New"
+    assert (await changes[1]).workflow_name == "v"
+
+
+async def test_who_saves_notes_waits_for_whoever_is_saving_them():
+    written, may_go_on = [], asyncio.Event()
+
+    async def write(_actor, action, *_, **__):
+        await may_go_on.wait()
+        written.append(action)
+
+    tally = Tally(write)
+    tally.note(Happening(ACTOR, "thing.read", ("thing", "t"), "", "success", {}))
+    savers = [asyncio.create_task(tally.save()) for _ in range(2)]
+    await asyncio.sleep(0.05)
+    assert not any(saver.done() for saver in savers)
+    may_go_on.set()
+    await asyncio.gather(*savers)
+    assert written == ["thing.read"]
 
 
 async def test_other_tenants_do_not_wait(app, tenant):

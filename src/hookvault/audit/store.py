@@ -9,12 +9,11 @@ from uuid import UUID
 from hookvault.audit.chain import START, Entry, Head, digest
 from hookvault.audit.model import Actor, AuditEvent, AuditFilter, Outcome
 from hookvault.clock import iso, now
-from hookvault.db.pool import Row, SystemTx, TenantTx, Tx
+from hookvault.db.pool import LINE_TIMEOUT, Row, SystemTx, TenantTx, Tx
 from hookvault.ids import first_id, new_id
 from hookvault.paging import Page, cut, encode_cursor, time_id_cursor
 
 _CURSOR = "audit"
-_WAIT = "10s"  # for the end of the chain: many changes of one tenant wait in line, each for the commits before it
 
 # Held until the transaction ends, so that a chain never forks. A statement of its own: one that has to wait goes on with what
 # it saw before it waited. The connection's own lock_timeout is for rows that somebody sits on, and much shorter.
@@ -108,7 +107,7 @@ async def record(
         LockedError: events of the tenant wait for one that does not end.
     """
     owner = tx.tenant_id if isinstance(tx, TenantTx) else tenant_id
-    locked = await tx.fetchrow(_LOCK, owner, _WAIT)
+    locked = await tx.fetchrow(_LOCK, owner, LINE_TIMEOUT)
     tail = await tx.fetchrow(_TAIL, owner, locked["before"] if locked else "0", dict(detail or {}))
     seq, last, text = (tail["seq"], tail["hash"], tail["detail"]) if tail else (None, None, "{}")
     known = (actor.kind, actor.id, action, *target, outcome, text, actor.ip, actor.request_id)

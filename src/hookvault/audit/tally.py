@@ -1,5 +1,6 @@
 """Events that anybody can cause as often as they like, counted: one a minute of each kind is written, with how many there were."""
 
+import asyncio
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
@@ -61,6 +62,7 @@ class Tally:
         self._clock = clock
         self._windows: tuple[dict[tuple[object, ...], _Window], ...] = ({}, {})
         self._due: deque[tuple[Happening, int]] = deque()
+        self._saving = asyncio.Lock()
 
     def note(self, what: Happening, *, first_too: bool = True) -> bool:
         """Takes note of something; of the first of its kind in a minute at once, of further ones at the minute's end.
@@ -85,7 +87,14 @@ class Tally:
         return False
 
     async def save(self, *, all_of_it: bool = False) -> None:
-        """Writes what is due, or, where a process ends, all. What can't be written is tried again the next time."""
+        """Writes what is due, or, where a process ends, all. What can't be written is tried again the next time.
+
+        Whoever else is saving is waited for: afterwards all that was due is written.
+        """
+        async with self._saving:
+            await self._save(all_of_it=all_of_it)
+
+    async def _save(self, *, all_of_it: bool) -> None:
         for windows in self._windows:
             for kind, window in list(windows.items()):
                 if not all_of_it and window.ends > self._clock():
@@ -96,12 +105,8 @@ class Tally:
                 else:
                     del windows[kind]
         while self._due:
-            what, count = self._due.popleft()  # taken first: somebody else may be saving at the same time
-            try:
-                await self._write(what, count)
-            except BaseException:
-                self._due.appendleft((what, count))
-                raise
+            await self._write(*self._due[0])
+            self._due.popleft()
 
     def _put(self, what: Happening, count: int) -> None:
         if len(self._due) < _WAITING:

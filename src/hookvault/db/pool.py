@@ -19,6 +19,9 @@ from hookvault.errors import InvalidError, LockedError, SetupError
 _ACQUIRE_TIMEOUT_S = 10.0
 _COMMAND_TIMEOUT_S = 30.0
 _SNAPSHOT = {"isolation": "repeatable_read", "readonly": True}
+LINE_TIMEOUT = (
+    "10s"  # many changes of one tenant stand in line for the end of its audit chain, each for the commits before it
+)
 _ACCESS = "SELECT value FROM hookvault_meta WHERE name = 'access'"
 
 Row = asyncpg.Record
@@ -45,6 +48,18 @@ class Tx:
     async def fetchval(self, statement: str, *values: Any) -> Any:
         """The first column of the first row, or None."""
         return await self._connection.fetchval(statement, *values)
+
+    async def lock(self, statement: str, *values: Any) -> Row | None:
+        """The first row of a statement that locks it for an audited change, or None.
+
+        Who holds the row may be in the line for the end of the tenant's audit chain. So this waits, as all that follows in
+        the transaction, for as long as one may stand there.
+
+        Raises:
+            LockedError: by the transaction, when the row stays locked.
+        """
+        await self.execute("SELECT set_config('lock_timeout', $1, true)", LINE_TIMEOUT)
+        return await self.fetchrow(statement, *values)
 
     async def execute(self, statement: str, *values: Any) -> int:
         """Runs a statement; the number of rows that it touched."""

@@ -84,7 +84,7 @@ SELECT tenant_id, kind FROM credential_versions WHERE state = 'previous' AND gra
 
 async def find(tx: TenantTx, *, lock: bool = False) -> StoredRow | None:
     """The tenant's row, or None; locked against other writers when asked."""
-    row = await tx.fetchrow(_GET + (" FOR UPDATE" if lock else ""), tx.tenant_id)
+    row = await (tx.lock(f"{_GET} FOR UPDATE", tx.tenant_id) if lock else tx.fetchrow(_GET, tx.tenant_id))
     return None if row is None else _stored(row)
 
 

@@ -67,7 +67,7 @@ async def insert(tx: SystemTx, tenant: Tenant) -> None:
 
 async def get(tx: Tx, tenant_id: str, *, lock: bool = False) -> Tenant:
     """A tenant. Raises NotFoundError, code `tenant_not_found`."""
-    row = await tx.fetchrow(_GET + (" FOR UPDATE" if lock else ""), tenant_id)
+    row = await (tx.lock(f"{_GET} FOR UPDATE", tenant_id) if lock else tx.fetchrow(_GET, tenant_id))
     if row is None:
         raise NotFoundError(f"There is no tenant {tenant_id}.", code="tenant_not_found")
     return _tenant(row)

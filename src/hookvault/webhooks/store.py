@@ -230,7 +230,7 @@ async def list_page(
 
 async def lock(tx: TenantTx, webhook_id: UUID) -> StoredWebhook:
     """A webhook, locked against other admins. Raises NotFoundError, code `webhook_not_found`."""
-    row = await tx.fetchrow(_LOCK, tx.tenant_id, webhook_id)
+    row = await tx.lock(_LOCK, tx.tenant_id, webhook_id)
     if row is None:
         raise not_found(str(webhook_id))
     return _stored(row)
