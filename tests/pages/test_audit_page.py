@@ -116,6 +116,8 @@ async def test_further_rows_come_by_the_filters_that_were_set(owner_page, app, t
 
 async def test_reading_leaves_its_event_and_a_viewer_reads_too(visitor, app, tenant):
     page = await visitor("viewer")
+    for _ in range(2):  # what others noted in the last minute: of more than a hundred kinds, the further ones are one
+        await app.audit.tally.save(all_of_it=True)
     assert (await page.get("/audit", params={"tenantId": tenant.id})).status_code == 200
     await app.audit.tally.save(all_of_it=True)
     said = words(await page.get("/audit", params={"action": "audit.listed", "actor": str(page.who.id)}))
