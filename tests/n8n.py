@@ -73,7 +73,7 @@ class N8n:
         self._closing.set()
         for writer in self._writers:
             writer.transport.abort()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while self._serving:
                 await asyncio.sleep(0.005)
 

@@ -70,12 +70,12 @@ class Stream:
     def missed(self) -> list[int | None]:
         return [event.data["count"] for event in self.events if event.name == "missed"]
 
-    async def has(self, count: int, within: float = 5.0) -> list[dict[str, Any]]:
+    async def has(self, count: int, within: float = 20.0) -> list[dict[str, Any]]:
         """The calls once there are so many."""
         await until(lambda: len(self.calls) >= count, within, lambda: f"{len(self.calls)} calls, not {count}")
         return self.calls
 
-    async def end(self, within: float = 5.0) -> None:
+    async def end(self, within: float = 20.0) -> None:
         await until(lambda: self.ended, within, "the end of the stream")
 
     async def _read(self) -> None:
@@ -99,7 +99,7 @@ class Stream:
             self.events.append(Event(fields["event"], fields.get("id"), json.loads(fields["data"]), time.monotonic()))
 
 
-async def until(condition: Any, within: float = 5.0, what: object = "what was waited for") -> None:
+async def until(condition: Any, within: float = 20.0, what: object = "what was waited for") -> None:
     """Waits until a function's value is true."""
     ends = time.monotonic() + within
     while not condition():

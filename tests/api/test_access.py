@@ -171,7 +171,7 @@ async def two(client, app):
         tenant = await app.tenants.create_tenant(f"Tenant {name}")
         webhook = await app.webhooks.create_n8n_webhook(tenant.id, "orders", webhook_url="http://127.0.0.1:1/x")
         delivery = await app.webhooks.enqueue(tenant.id, "orders", {"of": name}, max_retries=0)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while (await app.deliveries.get_delivery(tenant.id, delivery)).delivery.status != "failed":
                 await asyncio.sleep(0.01)
         replay = await app.replays.start(tenant.id, DeliveryFilter())

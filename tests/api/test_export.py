@@ -229,7 +229,7 @@ async def serving(app):
     server.install_signal_handlers = lambda: None
     running = asyncio.create_task(server.serve())
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while not server.started:
                 await asyncio.sleep(0.01)
         yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
@@ -242,7 +242,7 @@ async def serving(app):
 async def test_what_breaks_off_does_not_look_whole(app, much, platform_key, database_gone, form):
     """The database goes in the middle: the connection ends without the end of the body."""
     url = f"{much.path}/webhooks/analytics/export?format={form}"
-    async with serving(app) as base, httpx.AsyncClient(base_url=base) as client:
+    async with serving(app) as base, httpx.AsyncClient(base_url=base, timeout=30) as client:
         headers = {"authorization": f"Bearer {platform_key}"}
         with pytest.raises(httpx.RemoteProtocolError):
             async with client.stream("GET", url, headers=headers) as answer:
@@ -263,7 +263,7 @@ async def test_a_slow_client_holds_no_connection(app, much, platform_key, owner)
     headers = {"authorization": f"Bearer {platform_key}"}
     async with (
         serving(app) as base,
-        httpx.AsyncClient(base_url=base, headers=headers) as client,
+        httpx.AsyncClient(base_url=base, headers=headers, timeout=30) as client,
         client.stream("GET", url) as answer,
     ):
         await anext(answer.aiter_raw())
@@ -278,7 +278,7 @@ async def test_a_slow_client_holds_no_connection(app, much, platform_key, owner)
 async def test_a_few_at_once_and_then_no_more(app, much, platform_key):
     url = f"{much.path}/webhooks/analytics/export?format=ndjson"
     headers = {"authorization": f"Bearer {platform_key}"}
-    async with serving(app) as base, httpx.AsyncClient(base_url=base, headers=headers) as client:
+    async with serving(app) as base, httpx.AsyncClient(base_url=base, headers=headers, timeout=30) as client:
         async with AsyncExitStack() as under_way:
             for _ in range(MOST):
                 answer = await under_way.enter_async_context(client.stream("GET", url))
@@ -300,7 +300,7 @@ async def test_a_revoked_key_s_export_breaks_off(app, much):
     headers = {"authorization": f"Bearer {made.token.open()}"}
     async with (
         serving(app) as base,
-        httpx.AsyncClient(base_url=base, headers=headers) as client,
+        httpx.AsyncClient(base_url=base, headers=headers, timeout=30) as client,
         client.stream("GET", url) as answer,
     ):
         chunks = answer.aiter_raw(65_536)

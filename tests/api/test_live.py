@@ -31,7 +31,7 @@ FIELDS = {
     *("id", "tenantId", "webhookId", "workflowName", "timestamp", "statusCode", "responseTime", "success", "errorCode"),
     *("errorMessage", "cause", "triggeredBy", "deliveryId", "attempt", "retryOf"),
 }
-SOON_S = 1.0
+SOON_S = 3.0  # a second, and what a busy machine adds
 
 
 @pytest.fixture
@@ -184,7 +184,7 @@ async def test_it_streams_through_all_layers_and_ends_with_its_client(client, ap
     assert sent[2]["body"].startswith(b"id: ")
     assert sent[2]["more_body"]
     gone.set()
-    await asyncio.wait_for(task, SOON_S)
+    await asyncio.wait_for(task, 10)
     assert app.tail.readers == 0
     await rest(app)
 
@@ -261,7 +261,7 @@ async def test_a_hundred_readers_get_all_in_order(watch, app, acme, n8n):
             assert stream.missed == []
     finally:
         await asyncio.gather(*[stream.__aexit__() for stream in streams])
-    await until(lambda: app.tail.readers == 0, 1)
+    await until(lambda: app.tail.readers == 0)
 
 
 async def test_many_calls_a_second(watch, app, acme, n8n):
@@ -273,7 +273,7 @@ async def test_many_calls_a_second(watch, app, acme, n8n):
             await commit(app, calls[at : at + 100])
             await asyncio.sleep(max(0, began + at / 1500 - time.monotonic()))
         ended = time.monotonic()
-        await until(lambda: stream.ids and stream.ids[-1] == str(calls[-1].id), 5)
+        await until(lambda: stream.ids and stream.ids[-1] == str(calls[-1].id))
         assert stream.events[-1].at - ended < SOON_S
         assert len(stream.ids) + sum(stream.missed) == 3000
     assert stream.ids == [str(call.id) for call in calls if str(call.id) in set(stream.ids)]
@@ -286,11 +286,11 @@ async def test_who_reads_slowly_is_told_what_was_missed(watch, app, acme, n8n):
         ids = []
         for _ in range(20):
             ids += await commit(app, [record(webhook, acme.id, error_message="x" * 500) for _ in range(100)])
-            await quick.has(len(ids), 10)
+            await quick.has(len(ids))
         assert quick.ids == ids
         assert quick.missed == []
         slow.paused.set()
-        await until(lambda: slow.ids and slow.ids[-1] == ids[-1], 10)
+        await until(lambda: slow.ids and slow.ids[-1] == ids[-1])
     assert slow.missed
     assert len(slow.ids) + sum(slow.missed) == len(ids)
     assert slow.ids == [identifier for identifier in ids if identifier in set(slow.ids)]
@@ -302,7 +302,7 @@ async def test_who_reads_slowly_is_told_what_was_missed(watch, app, acme, n8n):
 async def test_whoever_goes_away_is_removed_at_once(watch, app):
     async with watch():
         assert app.tail.readers == 1
-    await until(lambda: app.tail.readers == 0, SOON_S)
+    await until(lambda: app.tail.readers == 0)
 
 
 async def test_who_takes_nothing_for_long_is_let_go(watch, app, acme, n8n, monkeypatch):

@@ -115,7 +115,7 @@ class World:
         listed = (await app.deliveries.list_deliveries(TENANT, DeliveryFilter(ENDED), limit=1)).items
         if not listed:
             made = await app.webhooks.enqueue(TENANT, "called", 1)
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(30):
                 while (await app.deliveries.get_delivery(TENANT, made)).delivery.status not in ENDED:
                     await asyncio.sleep(0.01)
         ended = (await app.deliveries.list_deliveries(TENANT, DeliveryFilter(ENDED), limit=1)).items[0]

@@ -215,7 +215,7 @@ async def test_a_replay_is_stopped_and_what_it_made_stays(client, acme, deliveri
     await failed(40)
     n8n.answers["/webhook/ok/orders"] = Answer()
     replay = await started(deliveries, ratePerSecond=10)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not (await read(deliveries, replay))["done"]:
             await asyncio.sleep(0.02)
     path = f"{deliveries.path}/replays/{replay['id']}/cancel"

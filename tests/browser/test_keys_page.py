@@ -71,7 +71,7 @@ async def test_an_api_key_is_shown_once_works_and_is_revoked(page, scene, shop):
 async def _status(scene, tenant, key):
     """What the API answers to a call with the key."""
     url = f"{scene.base}/api/tenants/{tenant.id}/webhooks/order-paid/call"
-    async with httpx.AsyncClient(headers={"authorization": f"Bearer {key}"}) as client:
+    async with httpx.AsyncClient(headers={"authorization": f"Bearer {key}"}, timeout=30) as client:
         answer = await client.post(url, json={"payload": {"order": 42}})
     CANARY.see("a call with a new key", answer.text)
     return answer.status_code

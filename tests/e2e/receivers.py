@@ -70,7 +70,7 @@ class Receiver:
 
     async def until_ended(self, count: int) -> None:
         """Wait until `count` connections were closed by the other side."""
-        async with asyncio.timeout(3):
+        async with asyncio.timeout(30):
             while self.ended < count:
                 await asyncio.sleep(0.01)
 

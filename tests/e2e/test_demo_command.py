@@ -49,7 +49,7 @@ def run(place, *words, **more):
 async def started(process, place, url):
     """What was announced once the server answers."""
     ends = time.monotonic() + START_S
-    async with httpx.AsyncClient(base_url=url) as client:
+    async with httpx.AsyncClient(base_url=url, timeout=30) as client:
         while time.monotonic() < ends:
             assert process.poll() is None, (place / "err").read_text()
             try:

@@ -13,7 +13,7 @@ from stream import Stream
 from tally import Reply, Tally
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
-SOON_S = 1.0
+SOON_S = 3.0  # a second, and what a busy machine adds
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +39,7 @@ async def test_a_worker_s_deliveries_are_seen_at_once_and_a_stop_ends_the_stream
             Stream(f"{server.url}/api/platform/calls/live", fleet.key) as whole,
         ):
             await case.deliver(*range(10, 40))
-            await stream.has(30, 10)
+            await stream.has(30)
             await whole.has(30)
             assert {call["deliveryId"] for call in stream.calls} == {case.ids[f"None-{n}"] for n in range(10, 40)}
             late = []
@@ -50,13 +50,13 @@ async def test_a_worker_s_deliveries_are_seen_at_once_and_a_stop_ends_the_stream
             tally.answers[case.path] = Reply(500)
             async with Stream(url, fleet.key, status="5xx") as failed:
                 await case.deliver(50)
-                shown = (await failed.has(2, 10))[:2]  # the second by a retry, a second later
+                shown = (await failed.has(2))[:2]  # the second by a retry, a second later
                 assert [call["attempt"] for call in shown] == [1, 2]
                 assert shown[0]["cause"] == "receiver_failed"
             last = stream.ids[19]
             followed = stream.ids[20:]
             async with Stream(f"{other.url}{url.removeprefix(server.url)}", fleet.key, last=last) as elsewhere:
-                await until(lambda: {*followed} <= {*elsewhere.ids}, 5)
+                await until(lambda: {*followed} <= {*elsewhere.ids})
             began = time.monotonic()
             os.kill(server.pid, signal.SIGTERM)
             assert await server.code(10) == 0

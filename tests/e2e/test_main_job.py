@@ -276,7 +276,7 @@ async def test_a_database_that_stops_and_comes_back(server, n8n):
             url = n8n.url(f"/webhook/{name}")
             await done(client, "POST", f"{TENANT}/webhooks", {"workflowName": name, "webhookUrl": url}, status=201)
         pending = asyncio.create_task(call(client, "wait", {"n": 1}))  # under way when its database stops
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while not n8n.seen:
                 await asyncio.sleep(0.01)
         assert (await server.run("db", "stop")).returncode == 0

@@ -251,7 +251,7 @@ async def test_names_that_hang_are_bounded_and_end_with_the_client(monkeypatch):
             began = time.perf_counter()
             await via.close()
             assert {"the client was closed" in (await call).message for call in calls} == {True}
-            assert time.perf_counter() - began < 1
+            assert time.perf_counter() - began < 5
     finally:
         hang.set()
 
@@ -405,8 +405,8 @@ async def test_a_compressed_transfer_is_not_inflated_either():
 @pytest.mark.parametrize(
     "answer",
     [
-        says(*[bytes([byte]) for byte in b"HTTP/1.1 200 OK and so on and on and on"], gap=0.02),
-        says(*[b"HTTP/1.1 100 Continue\r\n\r\n"] * 16, gap=0.05),
+        says(*[bytes([byte]) for byte in b"HTTP/1.1 200 OK and so on and on and on"], gap=0.06),
+        says(*[b"HTTP/1.1 100 Continue\r\n\r\n"] * 16, gap=0.13),
         says(CHUNKED, *[b"0"] * 100, gap=0.02),
         says(CHUNKED + b"1;", *[b"e"] * 100, gap=0.02),
         says(CHUNKED + b"0\r\n", *[b"X: a\r\n"] * 100, gap=0.02),
@@ -418,7 +418,7 @@ async def test_a_slow_drip_of_anything_ends_at_the_deadline(answer):
     async with Receiver(answer) as there, client() as via:
         began = time.perf_counter()
         await fails(CallTimeoutError, via, there.url(), timeout_s=0.25)
-        assert 0.2 < time.perf_counter() - began < 1
+        assert 0.2 < time.perf_counter() - began < 1.9  # what drips takes two seconds
 
 
 HEAD = b"HTTP/1.1 200 OK\r\n"

@@ -134,5 +134,5 @@ async def test_each_call_on_a_kept_connection_has_its_own_deadline(others):
         assert (await post(via, there.url(), b"0.15", timeout_s=1.0)).reused == bool(others)
         began = time.perf_counter()
         await fails(CallTimeoutError, via, there.url(), b"5", timeout_s=0.2)
-        assert 0.15 < time.perf_counter() - began < 0.6
+        assert 0.15 < time.perf_counter() - began < 0.95
         assert there.connections == 1

@@ -28,7 +28,7 @@ async def watch(app, site, owner_page, monkeypatch):
     async def open_one(act, headers=None, **asked):
         before = app.tail.readers
         stream = asyncio.create_task(owner_page.get("/calls/live", params=asked, headers=headers or {}))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while app.tail.readers == before:
                 await asyncio.sleep(0.01)
         found = await act()

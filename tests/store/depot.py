@@ -11,7 +11,7 @@ from hookvault.deliveries.model import ENDED, DeliveryFilter
 from hookvault.ledger.store import read_ledger
 from hookvault.webhooks.model import CallRequest
 
-PATIENCE_S = 15
+PATIENCE_S = 30
 SOON_S = 0.3  # in which a delivery that may go has long gone
 
 

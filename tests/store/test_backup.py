@@ -581,7 +581,7 @@ async def test_everybody_hears_of_a_restore(saved, empty, tmp_path):
         await connection.add_listener("hookvault_changes", lambda *words: heard.put_nowait(words[2:]))
         await put_back(empty, saved.path, ring(A))
         found = set()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while ("hookvault_changes", "") not in found:
                 found.add(await heard.get())
 

@@ -95,9 +95,9 @@ async def test_whoever_comes_next_attaches_and_the_death_of_the_starter_matters_
     starter.kill()
     _, errors = starter.communicate(timeout=10)
     assert errors == ""
-    began = time.monotonic()
+    server = status(stopped).pid
     assert ensure_running(stopped) == url.strip() == running_url(stopped)
-    assert time.monotonic() - began < 0.5  # 3 ms on a quiet machine
+    assert status(stopped).pid == server is not None
     assert await ask(url.strip(), "SELECT 1") == 1
 
 

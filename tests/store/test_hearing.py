@@ -11,7 +11,7 @@ from hookvault.errors import ConflictError, HookvaultError, NotFoundError, Unaut
 from hookvault.wiring import build
 from n8n import Answer
 
-SECONDS = 1.0
+SECONDS = 10.0  # a second, and whatever a busy machine adds: what is not told stays unknown for an hour
 
 
 @pytest.fixture(autouse=True)
@@ -168,7 +168,7 @@ async def test_what_was_missed_while_the_connection_was_away(depot, second, call
             await code_of(second.webhooks.call_webhook(depot.tenant_id, called.workflow_name, 1)) == "webhook_inactive"
         )
 
-    await knows(is_off, within=4)
+    await knows(is_off, within=20)
     with pytest.raises(ConflictError):
         await second.webhooks.call_webhook(depot.tenant_id, called.workflow_name, 1)
 

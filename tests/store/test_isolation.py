@@ -527,11 +527,11 @@ async def test_both_modes_deliver_and_keep_the_queue(place, tmp_path):
             once = {"idempotency_key": "once", "ordering_key": "a"}
             made = await app.webhooks.enqueue(tenant, "order", {"n": 1}, **once)
             assert await app.webhooks.enqueue(tenant, "order", {"n": 1}, **once) == made
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(30):
                 while (await app.deliveries.get_delivery(tenant, made)).delivery.status != "delivered":
                     await asyncio.sleep(0.01)
             again = await app.replays.start(tenant, DeliveryFilter(("delivered",)), rate=100)
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(30):
                 while len(n8n.seen) < 2:
                     await asyncio.sleep(0.01)
             assert (await app.replays.get(tenant, again.id)).done == 1
@@ -544,7 +544,7 @@ async def test_both_modes_deliver_and_keep_the_queue(place, tmp_path):
             await app.upkeep.retain(90)
             await app.limits.renew()
             await app.tenants.delete_tenant(tenant)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while (await place.as_owner("SELECT count(*) FROM delivery_queue WHERE tenant_id = $1", tenant))[0][0]:
                 await asyncio.sleep(0.01)
         async with place.database.system() as tx:

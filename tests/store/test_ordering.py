@@ -157,7 +157,7 @@ async def test_a_replay_of_one_with_a_key_waits_its_turn(depot):
 async def test_the_database_refuses_a_second_head(depot, owner):
     webhook = await depot.webhook(is_active=False)
     made = [await depot.send(webhook, n, ordering_key="a") for n in range(2)]
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while not (await owner("SELECT 1 FROM delivery_queue WHERE webhook_id = $1 AND head", webhook.id)):
             await asyncio.sleep(0.01)
     rows = await owner("SELECT id, head, ready FROM delivery_queue WHERE webhook_id = $1 ORDER BY seq", webhook.id)

@@ -84,7 +84,7 @@ async def test_the_late_answer_of_one_thought_dead_is_recorded_and_changes_nothi
     (story,) = await depot.ended(made)
     assert (story.delivery.status, len(story.call_ids)) == ("delivered", 1)
     gate.set()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while len((await depot.app.analytics.list_webhook_calls(depot.tenant_id, webhook.id)).items) < 2:
             await asyncio.sleep(0.01)
     calls = (await depot.app.analytics.list_webhook_calls(depot.tenant_id, webhook.id)).items
@@ -166,7 +166,7 @@ async def test_a_process_that_stops_gives_back_what_it_did_not_call(depot, setti
     await asyncio.sleep(0.1)
     gate.set()
     await closing
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while await owner("SELECT 1 FROM delivery_queue WHERE webhook_id = $1 AND leased_by IS NOT NULL", webhook.id):
             await asyncio.sleep(0.01)
     depot.answers(webhook, Answer())
@@ -182,7 +182,7 @@ async def test_a_clock_that_is_set_back_brings_what_waits_back_with_it(depot, ou
     depot.answers(webhook, Answer(503))
     retried = await depot.send(webhook)
     behind = [await depot.send(webhook, n, ordering_key="a") for n in range(2)]
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while (await depot.story(behind[0])).delivery.attempts + (await depot.story(retried)).delivery.attempts < 2:
             await asyncio.sleep(0.01)
     was = (await job_of(owner, retried))["due_at"]
@@ -280,7 +280,7 @@ async def test_a_payload_that_somebody_removed_does_not_stop_a_worker(depot, own
     await depot.change(webhook, is_active=True)
     (story,) = await depot.ended(kept)
     assert story.delivery.status == "delivered"
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while await job_of(owner, lost):
             await asyncio.sleep(0.01)
     assert (await depot.ledger()).failed - before.failed == 1

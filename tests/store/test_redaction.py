@@ -190,7 +190,7 @@ async def test_replays_by_filter_pass_over_what_is_gone(depot):
     replay = await which.start(depot.tenant_id, DeliveryFilter(**from_all))
     await until(lambda: len(depot.seen(webhook)) == 3)
     assert replay.total == 1
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while (await depot.statuses())["pending"]:
             await asyncio.sleep(0.01)
     assert await depot.statuses() == {"delivered": 2, "failed": 1}

@@ -164,7 +164,7 @@ async def test_the_last_readers_are_waited_for(safe):
         assert "waiting" in steps
         assert await safe.value("SELECT count(*) FROM data_keys WHERE state = 'decrypt_only'") == 1
         await asyncio.sleep(0.8)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while await app.rekeys.step() != "finished":
                 pass
         assert await safe.value("SELECT count(*) FROM data_keys WHERE state = 'destroyed'") == 1

@@ -10,7 +10,7 @@ from hookvault.webhooks.model import CallRequest
 
 
 async def ended(app, tenant_id, delivery_id):
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while True:
             story = await app.deliveries.get_delivery(tenant_id, delivery_id)
             if story.delivery.status in ("delivered", "failed", "expired"):
