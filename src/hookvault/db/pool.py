@@ -19,9 +19,8 @@ from hookvault.errors import InvalidError, LockedError, SetupError
 _ACQUIRE_TIMEOUT_S = 10.0
 _COMMAND_TIMEOUT_S = 30.0
 _SNAPSHOT = {"isolation": "repeatable_read", "readonly": True}
-LINE_TIMEOUT = (
-    "10s"  # many changes of one tenant stand in line for the end of its audit chain, each for the commits before it
-)
+# Many changes of one tenant stand in line for the end of its audit chain, each for the commits before it.
+LINE_TIMEOUT = "10s"
 _ACCESS = "SELECT value FROM hookvault_meta WHERE name = 'access'"
 
 Row = asyncpg.Record
