@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
+from statistics import median
 from types import SimpleNamespace
 from uuid import UUID, uuid4
 
@@ -531,7 +532,8 @@ async def test_another_process_s_calls_are_shown_within_a_second(watch, serve, s
         for stream in (here, there):
             await stream.has(30)
             assert Counter(stream.ids) == Counter(at.keys())  # each once
-            assert max(event.at - at[event.id] for event in stream.events) < SOON_S
+            late = [event.at - at[event.id] for event in stream.events]
+            assert (median(late) < 1, max(late) < SOON_S) == (True, True), sorted(late)[-5:]
             assert stream.missed == []
             assert all(call["workflowName"] == webhook["workflowName"] for call in stream.calls)
     await until(lambda: second.tail.readers == 0)

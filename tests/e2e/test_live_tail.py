@@ -4,6 +4,7 @@ import os
 import signal
 import time
 from datetime import datetime
+from statistics import median
 
 import pytest
 from case import Case
@@ -46,7 +47,7 @@ async def test_a_worker_s_deliveries_are_seen_at_once_and_a_stop_ends_the_stream
             for event in stream.events:
                 began = time.time() - time.monotonic() + event.at
                 late.append(began - when(event.data["timestamp"]) - event.data["responseTime"] / 1000)
-            assert max(late) < SOON_S, sorted(late)[-5:]
+            assert (median(late) < 1, max(late) < SOON_S) == (True, True), sorted(late)[-5:]
             tally.answers[case.path] = Reply(500)
             async with Stream(url, fleet.key, status="5xx") as failed:
                 await case.deliver(50)

@@ -12,6 +12,7 @@ from hookvault.audit import store
 from hookvault.audit.chain import Entry, digest
 from hookvault.audit.model import Actor, AuditFilter
 from hookvault.audit.tally import Happening, Tally
+from hookvault.errors import LockedError
 
 ACTOR = Actor("api_key", "key-7", ip="192.0.2.7", request_id="req-7")
 ODD = {
@@ -109,6 +110,16 @@ async def test_a_change_waits_for_a_row_whose_holder_stands_in_line(app, tenant)
         assert not any(change.done() for change in changes)
     assert (await changes[0]).name == "New"
     assert (await changes[1]).workflow_name == "v"
+
+
+async def test_a_row_that_stays_locked_is_told_and_nothing_is_changed(app, tenant, monkeypatch):
+    monkeypatch.setattr("hookvault.db.pool.LINE_TIMEOUT", "100ms")
+    async with app.database.tenant(tenant.id) as tx:
+        await tx.fetch("SELECT FROM tenants WHERE id = $1 FOR UPDATE", tenant.id)
+        with pytest.raises(LockedError, match="Nothing was changed; try again") as caught:
+            await app.tenants.update_tenant(tenant.id, {"name": "New"})
+    assert (caught.value.code, caught.value.status) == ("database_locked", 503)
+    assert (await app.tenants.get_tenant(tenant.id)).name == tenant.name
 
 
 async def test_who_saves_notes_waits_for_whoever_is_saving_them():

@@ -233,7 +233,10 @@ async def _connection(pool: Any) -> AsyncIterator[Any]:
         # The second wall: the edges refuse such values with the field's name before they get here.
         raise InvalidError("A value can't be stored, for instance a NUL character or a number out of range.") from error
     except asyncpg.LockNotAvailableError as error:
-        raise LockedError("A row that this needs is locked by another session of the database.") from error
+        raise LockedError(
+            "Another session of the database keeps locked what this needs. Nothing was changed; try again. "
+            "Should it last, look for transactions that stay open."
+        ) from error
     except LOST as error:
         raise unreachable(error) from error
 
